@@ -25,8 +25,8 @@ STAGE_WORDS = {
 REFUSALS = {"origin_not_allowed", "host_not_allowed"}
 SESSION_ENDS = {"signed_out", "token_expired", "token_revoked"}
 # Bytes as they are sent: without comments, each file compressed.
-LIMIT = 27_500  # of what is loaded before the page can be used
-LIMIT_OF_ALL = 80_000  # what people do with messages and files, reviews and forms of questions are a third of it
+LIMIT = 25_000  # of what is loaded before the page can be used
+LIMIT_OF_ALL = 84_000  # what people do with messages and files, reviews and forms of questions are a third of it
 LIMIT_OF_SDK = 20_000  # all of it in one file, without socket.io-client
 # Of the SDK: what the page does without, since it draws from the objects themselves.
 FOR_OTHERS = {"index.js", "snapshots.js", "types.js", "react.js", "ai-sdk.js"}

@@ -26,6 +26,7 @@ export const lazy = {
   entryContent: new Lazy((q) => import(`./view/entry_content.js${q}`)),
   guest: new Lazy((q) => import(`./guest.js${q}`)),
   itemMenu: new Lazy((q) => import(`./view/item_menu.js${q}`)),
+  lines: new Lazy((q) => import(`./view/lines.js${q}`)),
   listView: new Lazy((q) => import(`./view/list.js${q}`)),
   longEntries: new Lazy((q) => import(`./view/long_entries.js${q}`)),
   mentions: new Lazy((q) => import(`./view/mentions.js${q}`)),

@@ -21,6 +21,7 @@ function start(newcomer) {
   const log = timeline({ connection, outbox, stop });
   provide({ client, actions, log, field });
   lazy.listView.load();
+  lazy.lines.load(); // while it connects
   bridge?.obey(client);
 
   // Open the conversation that the address names. Rejects when the connection is lost, so that it is tried again.

@@ -4,7 +4,7 @@ import { $, focusField, show } from "../dom.js";
 import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { state } from "../state.js";
-import { byOthers, keyOf, lines } from "./entries.js";
+import { byOthers, keyOf } from "./entries.js";
 
 const NEAR = 48; // px: as good as at the end
 const EARLY = 900; // px from its end at which the stretch is moved
@@ -54,7 +54,7 @@ export function timeline(able) {
       atEnd = true;
       top = 0;
     }
-    if (!c?.loaded) return;
+    if (!c?.loaded || !lazy.lines.loaded) return;
     // A person at the end is taken to the first message of others that was missed, once for each divider.
     const { after, upTo } = c.divider ?? {};
     const missed = (entry) => entry.seq > after && entry.seq <= upTo && byOthers(entry);
@@ -91,7 +91,7 @@ export function timeline(able) {
     const inSight = (node) => node.matches(".message") && node.offsetTop + node.offsetHeight > scroller.scrollTop;
     const anchor = !atEnd && [...log.children].find(inSight);
     const stood = anchor?.offsetTop;
-    show(log, lines(c, c.shown.slice(low - first, low - first + size), isLive(), { ...able, toEnd }));
+    show(log, lazy.lines.loaded.lines(c, c.shown.slice(low - first, low - first + size), isLive(), { ...able, toEnd }));
     if (held && !log.contains(document.activeElement)) scroller.focus({ preventScroll: true });
     if (anchor?.isConnected) scroller.scrollTop += anchor.offsetTop - stood;
     goToEnd();
