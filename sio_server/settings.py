@@ -80,6 +80,8 @@ _HINTS = {
     "bearer token, or nothing: then only this machine and private networks read the metrics",
     "NODE_URLS": "write the addresses at which pages reach the nodes, with commas between, such as "
     "https://a.example.com,https://b.example.com, or with BASE_PATH=/chat https://a.example.com/chat",
+    "PUBLIC_URL": "write the address that links of the page are to have, such as https://chat.example.com, "
+    "or nothing: then they have the address under which the page was opened",
     "MAX_CONNECTIONS": "write how many clients this node may have at once, from 1 to 1000000",
     "MAX_HTTP_CONNECTIONS": "write how many connections beside websockets this node may have at once, "
     "from 8 to 100000",
@@ -176,6 +178,7 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     node_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    public_url: str = ""
     service_keys: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
     webhooks: Annotated[tuple[str, ...], NoDecode] = ()
     webhook_secrets: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False, validate_default=True)
@@ -386,6 +389,16 @@ class Settings(BaseSettings):
             if not url.endswith(base_path := info.data.get("base_path", "")):
                 raise ValueError(f"{url} does not end with BASE_PATH, which is {base_path}")
         return urls
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_address(cls, value: str, info: ValidationInfo) -> str:
+        url = value.rstrip("/")
+        if url and not re.fullmatch(rf"https?://[A-Za-z0-9._\[\]:-]+{_PATH}", url):
+            raise ValueError("not the address of a page")
+        if url and not url.endswith(base_path := info.data.get("base_path", "")):
+            raise ValueError(f"it does not end with BASE_PATH, which is {base_path}")
+        return url
 
     @field_validator("base_path")
     @classmethod

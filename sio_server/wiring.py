@@ -719,7 +719,7 @@ class Http:
                 now=core.clock.now,
             )
             device_routes.append(links)
-        assets = Assets()
+        assets = Assets(settings.public_url)
         stage = None
         if feed is not None:
             control = Stage(settings.stage_key, settings.stage_control or None, settings.node_urls, feed)

@@ -6,7 +6,7 @@ from typing import Any
 
 from langgraph.config import get_stream_writer
 
-from sio_server.protocol.text import is_blank, valid_unicode
+from sio_server.protocol.names import clean_name
 
 MAX_TITLE = 200  # characters
 SHORT_TITLE = 60  # of one that is made of a text
@@ -39,5 +39,7 @@ def title_in(part: Any) -> str | None:
     """The title that a part of a graph's stream sets, as it may be shown; None if it sets none."""
     if not isinstance(part, dict) or set(part) != {_KEY}:
         return None
-    title = " ".join(valid_unicode(str(part[_KEY])).split())[:MAX_TITLE]
-    return None if is_blank(title) else title
+    line = " ".join(clean_name(str(part[_KEY])).split())
+    return (
+        clean_name(line[:MAX_TITLE]) or None
+    )  # what the cut has left alone, such as a joiner, is not shown either

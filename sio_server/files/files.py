@@ -85,7 +85,9 @@ class Files:
         async for chunk in chunks:
             size += len(chunk)
             if size > self.max_bytes:
-                raise Refused(ErrorCode.PAYLOAD_TOO_LARGE, f"a file has at most {self.max_bytes} bytes here")
+                raise Refused(
+                    ErrorCode.PAYLOAD_TOO_LARGE, f"a file has at most {self.max_bytes / 1e6:.4g} MB here"
+                )
             held += chunk
             if len(held) >= needed:
                 sniffer.feed(held)

@@ -77,7 +77,7 @@ async def test_an_empty_conversation_says_who_answers_in_it(open_page: PageFacto
     for settings, title, text in (
         ({"graph": "echo"}, "Echo is here", "Write a message, and Echo answers."),
         ({"agent": "mention"}, "Concierge is here", "when you write @agent"),
-        ({"agent": "off"}, "A conversation for people", "Invite people"),
+        ({"agent": "off"}, "Just people here", "Invite people"),
     ):
         await create(page, title, **settings)
         await expect(page.locator("#welcome-title")).to_have_text(title)
@@ -111,7 +111,7 @@ async def test_a_conversation_is_made_in_one_step_and_its_settings_are_changed_l
         await expect(page.locator("#title")).to_have_text("Travel")
     await expect(bob.locator("#log .conversation_configured").last).to_have_text("Ann changed the settings")
     await bob.click("[popovertarget=people]")
-    await expect(bob.locator("#settings-note")).to_have_text("Only the owner can change these.")
+    await expect(bob.locator("#settings-note")).to_have_text("Only the owner can change these settings.")
     assert await bob.locator("#settings :is(input, select):enabled").count() == 0
     await expect(bob.locator("#delete")).to_be_hidden()
 
@@ -186,7 +186,7 @@ async def test_leaving_and_deleting_ask_first(open_page: PageFactory) -> None:
     await bob.click("#ask-yes")
     await expect(bob.locator("#list li")).to_have_count(0)
     await choose(ann, "Plans", "deleteAll")
-    await expect(ann.locator("#ask-text")).to_contain_text("for everybody")
+    await expect(ann.locator("#ask-text")).to_contain_text("for everyone")
     await ann.click("#ask-yes")
     await expect(ann.locator("#list li")).to_have_count(0)
 
@@ -251,7 +251,7 @@ async def test_a_link_and_its_qr_code_sign_another_device_in_once(
     await ann.click("#my-button")
     await expect(ann.locator("#mine > :nth-child(2)")).to_have_id("add-device")
     await ann.click("#link-device")
-    await expect(ann.locator("#link-left")).to_contain_text("Works once, for another ")
+    await expect(ann.locator("#link-left")).to_contain_text("Works once, expires in ")
     await ann.evaluate("navigator.clipboard.writeText = async (text) => (window.copied = text)")
     await ann.click("#copy-device-link")
     link = await ann.evaluate("copied")
@@ -303,8 +303,8 @@ async def test_an_invitation_of_somebody_unknown_says_so(open_page: PageFactory,
     await ann.fill("#invite input", f"{known} nobody-123")
     await ann.press("#invite input", "Enter")
     await expect(ann.locator("#toast")).to_have_text(
-        f"Invited: {known}. The invitation appears for the user with this id. "
-        "Nobody with the id nobody-123 has been here yet: they see the invitation when they come."
+        f"Invited: {known}. The invitation is in their list. "
+        "Not seen here yet: nobody-123. They will find the invitation when they sign in."
     )
 
 

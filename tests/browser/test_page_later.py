@@ -17,8 +17,8 @@ from tests.unit.test_page_size import LAZY, LAZY_JS, PARTS
 
 pytest_plugins = ["tests.served.fixtures"]
 
-# Name and path of each module that is fetched when the page is idle. The list is needed before.
-EARLIER = {"listView", "outboxStore"}
+# Name and path of each module that is fetched when the page is idle. List and log are needed before.
+EARLIER = {"listView", "log", "outboxStore"}
 REST = {name: path for name, path in LAZY.findall(LAZY_JS) if name not in EARLIER}
 LATE_PARTS = {"requests": PARTS["requests"].name, "typing": PARTS["typing"].name}
 LATER = re.compile(rf"/(js/(?:{'|'.join(REST.values())})|sdk/src/(?:{'|'.join(LATE_PARTS.values())}))(\?\d+)?$")
@@ -136,3 +136,16 @@ async def test_a_module_that_could_not_be_fetched_is_fetched_later_and_messages_
     await all_there(page)
     await expect(page.locator(".agent strong")).to_have_text("all")
     await expect(page.locator("#my-devices")).not_to_be_empty()
+
+
+async def test_two_clicks_at_once_make_one_conversation(open_page: PageFactory) -> None:
+    page = await open_page(0, "Ann")
+    await all_there(page)
+    await page.evaluate(
+        "() => { const button = document.querySelector('button[data-by=newConversation]');"
+        " button.click(); button.click(); }"
+    )
+    await until(page, "state.open?.loaded")
+    await say(page, "here")
+    await until(page, "state.open.entries.some((e) => e.data.text === 'here')")
+    assert await page.evaluate("async () => (await import('/js/state.js')).state.conversations.size") == 1

@@ -75,6 +75,7 @@ async def test_each_tab_may_be_another_guest_and_a_guest_who_signs_out_is_forgot
     for page in (again, ann):
         await page.click("#my-button")
         await page.click("#sign-out")
+        await page.click("#ask-yes")
         await expect(page.locator("#as-guest")).to_be_visible()
         await expect(page.locator("#signin-error")).to_be_empty()
     await expect(ann.locator("#guests button")).to_have_text(["Continue as Bob"])
@@ -135,7 +136,7 @@ async def test_a_device_without_a_name_has_its_browser_s_and_invitations_wait_fo
     await page.click("[popovertarget=people]")
     await page.fill("#invite input", "nobody-123")
     await page.press("#invite input", "Enter")
-    await expect(page.locator("#toast")).to_contain_text("Nobody with the id nobody-123 has been here yet")
+    await expect(page.locator("#toast")).to_contain_text("Not seen here yet: nobody-123")
 
 
 async def test_a_question_labels_its_facts_in_its_own_language(open_page: PageFactory) -> None:

@@ -72,7 +72,7 @@ async def test_a_part_that_is_disturbed_by_hand_gives_no_verdict_on_the_promise(
         await staged.click("#play")
         held, words = await outcome(staged)
         assert held == "disturbed", words
-        assert "Disturbed by hand" in words
+        assert "You intervened" in words
     held, words = await choose(staged, 2)
     assert held == "held", words
 

@@ -51,9 +51,39 @@ plans.subscribe(() => {
 plans.send("one two three ".repeat(40));
 process.stdin.on("data", () => plans.send("sent while no node was there"));
 """
+# Does what it does at once, before there is a connection, and ends when its client is closed.
+BRIEF = """
+import { change, connect } from "roomgraph";
+const [url, token] = process.argv.slice(2);
+let asked = 0;
+const client = connect({
+  url,
+  token: async () => {
+    if (!asked++) throw new Error("not yet");
+    return token;
+  },
+});
+let error = null;
+client.subscribe(() => (error ??= client.getSnapshot().error?.code));
+const id = await client.create({ title: "Plans", access: "open", agent: "off" });
+const plans = client.conversation(id);
+plans.saveDraft("half");
+plans.send("one");
+const isThere = () => plans.getSnapshot().entries.some(({ data }) => data.text === "one");
+await new Promise((sent) => plans.subscribe(() => isThere() && sent()));
+await change(client, "conversation:rename", { conversation_id: id, title: "Better plans" });
+plans.setTyping(true);
+plans.saveDraft("more");
+client.close();
+plans.saveDraft("more and more");
+const refused = await client.create().catch(({ code }) => code);
+console.log(JSON.stringify({ asked, error, refused, status: client.getSnapshot().status }));
+"""
 TYPED = """
-import { connect } from "roomgraph";
-import { indexedDBStore } from "roomgraph/stores/indexeddb";
+import { change, connect, indexedDBStore, memoryStore, textOf } from "roomgraph";
+import type { Answer, ClientSnapshot, ConversationSnapshot, Entry, OpenQuestion } from "roomgraph";
+import type { Options, Run, Store } from "roomgraph";
+import { indexedDBStore as same } from "roomgraph/stores/indexeddb";
 const token = async (expired: boolean) => (expired ? "new" : "old");
 const client = connect({ urls: ["http://127.0.0.1:9000"], token, store: indexedDBStore() });
 const plans = client.conversation("plans");
@@ -61,12 +91,29 @@ const end: () => void = plans.subscribe(() => {});
 const titles: string[] = client.getSnapshot().conversations.map(({ title }) => title);
 const seqs: number[] = plans.getSnapshot().entries.map(({ seq }) => seq);
 const sent: string = plans.send("hello", { replyTo: 3, files: ["f"] });
+const state: ConversationSnapshot = plans.getSnapshot();
+const entries: Entry[] = state.entries;
+const answers: Answer[] = entries.flatMap((entry) => (entry.type === "answer" ? [entry.data] : []));
+const run: Run | null = state.run;
+const said: string = run ? textOf(run.parts) : "";
+const question: OpenQuestion | undefined = state.questions[0];
+const options: Options = { url: "http://127.0.0.1:9000", token: "t", store: same("mine") };
+const store: Store = memoryStore();
+const known: ClientSnapshot = client.getSnapshot();
+const renamed: Promise<{ ok: true }> = change(client, "device:rename", { device_id: "d", device_name: "Phone" });
+const found: Promise<number[]> = client
+  .request("message:search", { query: "plans", limit: 5 })
+  .then(({ hits }) => hits.map(({ seq }) => seq));
+// @ts-expect-error: no such field
+client.request("message:search", { query: "plans", nothing: 1 });
+// @ts-expect-error: it may be null
+client.getSnapshot().error.code;
 // @ts-expect-error: a token is needed
 connect({ url: "http://127.0.0.1:9000" });
 // @ts-expect-error: not what a snapshot has
 plans.getSnapshot().nothing;
 end();
-export { seqs, sent, titles };
+export { answers, found, known, options, question, renamed, said, seqs, sent, store, titles };
 """
 
 
@@ -91,20 +138,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_types_of_the_package_hold_for_its_users(project: Path) -> None:
+@pytest.mark.parametrize("module", ["--module NodeNext", "--module ESNext --moduleResolution bundler"])
+def test_the_types_of_the_package_hold_for_its_users(project: Path, module: str) -> None:
+    """Also those within its declarations, which other libraries leave out by `skipLibCheck`."""
     (project / "user.ts").write_text(TYPED)
-    options = (
-        "--noEmit",
-        "--strict",
-        "--module",
-        "NodeNext",
-        "--target",
-        "ES2023",
-        "--lib",
-        "ES2023,DOM",
-        "--skipLibCheck",
-    )
-    run(TSC, *options, "user.ts", cwd=project)
+    options = ("--noEmit", "--strict", "--exactOptionalPropertyTypes", "--target", "ES2023", "--lib", "ES2023,DOM")
+    run(TSC, *options, *module.split(), "user.ts", cwd=project)
 
 
 async def test_a_program_sends_and_hears_answers_and_goes_on_when_its_node_dies(
@@ -148,3 +187,27 @@ async def test_a_program_sends_and_hears_answers_and_goes_on_when_its_node_dies(
     finally:
         program.kill()
         await program.wait()
+
+
+async def test_a_program_need_not_wait_for_its_connection_and_ends_with_its_client(
+    project: Path, start_cluster: ClusterFactory
+) -> None:
+    cluster = await start_cluster(nodes=1)
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    (project / "brief.mjs").write_text(BRIEF)
+    command = ("node", "brief.mjs", cluster.urls[0], token)
+    program = await asyncio.create_subprocess_exec(*command, cwd=project, stdout=asyncio.subprocess.PIPE)
+    try:
+        async with within(30, "the program has ended"):
+            told, _ = await program.communicate()
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.wait()
+    assert program.returncode == 0
+    assert json.loads(told) == {
+        "asked": 2,
+        "error": "token_unavailable",
+        "refused": "offline",
+        "status": "ended",
+    }

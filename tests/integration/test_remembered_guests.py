@@ -44,8 +44,10 @@ async def renew(browser: Browser, url: str, **fields: str) -> dict[str, Any]:
 
 async def remembered(browser: Browser, url: str) -> dict[str, Any] | None:
     async with browser.get(f"{url}/api/guest/remembered") as response:
-        assert response.status in (200, 404)
-        return dict(await response.json()) if response.status == 200 else None
+        assert response.status == 200
+        answer = await response.json()
+    assert (answer.pop("guests_allowed"), answer.pop("kept_s") > 0) == (True, True)
+    return answer if answer["user_id"] else None
 
 
 def cookie_of(browser: Browser) -> Morsel[str]:

@@ -106,6 +106,21 @@ def test_what_sets_no_title_is_reported_as_before() -> None:
     assert title_in({"roomgraph_title": "a\ud800 b"}) == "a\ufffd b"
 
 
+@pytest.mark.parametrize(
+    ("given", "title"),
+    [
+        ("Bill \u202efdp.exe", "Bill fdp.exe"),  # it would turn what is shown after it
+        ("a\x07\tb\u2028c", "a b c"),
+        ("Pay\u200bpal \u2066x\ufeff", "Paypal x"),
+        ("\u2800\u3164", None),
+        ("👩\u200d👩\u200d👧 at home", "👩\u200d👩\u200d👧 at home"),
+        ("x" * 199 + "👩\u200d👧", "x" * 199 + "👩"),
+    ],
+)
+def test_a_title_of_an_agent_hides_nothing_as_little_as_one_of_a_person(given: str, title: str | None) -> None:
+    assert title_in({"roomgraph_title": given}) == title
+
+
 @pytest.mark.parametrize("titled", [True, False])
 async def test_the_assistant_asks_the_model_for_a_title_in_the_first_turn(titled: bool) -> None:
     model = Scripted(replies=["Hello"], asked=[])

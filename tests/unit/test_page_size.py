@@ -25,18 +25,20 @@ STAGE_WORDS = {
 REFUSALS = {"origin_not_allowed", "host_not_allowed"}
 SESSION_ENDS = {"signed_out", "token_expired", "token_revoked"}
 # Bytes as they are sent: without comments, each file compressed.
-LIMIT = 25_000  # of what is loaded before the page can be used
+LIMIT = 25_000  # of what is loaded before a person can sign in, or the page connects
+LIMIT_OF_VIEWS = 29_000  # with the list and the log, which are loaded while it connects
 LIMIT_OF_ALL = 84_000  # what people do with messages and files, reviews and forms of questions are a third of it
 LIMIT_OF_SDK = 20_000  # all of it in one file, without socket.io-client
 # Of the SDK: what the page does without, since it draws from the objects themselves.
-FOR_OTHERS = {"index.js", "snapshots.js", "types.js", "react.js", "ai-sdk.js"}
+FOR_OTHERS = {"index.js", "all_parts.js", "snapshots.js", "guarded.js", "types.js", "protocol.js"}
+FOR_OTHERS |= {"react.js", "ai-sdk.js"}
 
 # Of the page's own modules, not of those of others in vendor/.
 STATIC_IMPORT = re.compile(r"""^(?:import|export)\b[^;"']*?["'](\.(?!/?[./]*vendor/)[^"']+)["'];""", re.MULTILINE)
-# A module that is fetched later: `name: new Lazy((q) => import(`./folder/module.js${q}`))`.
-LAZY = re.compile(r"^  (\w+): new Lazy\(\(q\) => import\(`\./([\w/]+\.js)\$\{q\}`\)\),", re.MULTILINE)
-# The same in the SDK: `name: part("./module.js", () => import("./module.js")),`.
-PART = re.compile(r"""^  (\w+): part\("\./([\w/]+\.js)", \(\) => import\("\./\2"\)\),""", re.MULTILINE)
+# A module that is fetched later: `name: later("folder/module.js"),`.
+LAZY = re.compile(r"""^  (\w+): later\("([\w/]+\.js)"\),""", re.MULTILINE)
+# A part of the SDK, in the same way: `name: part("module.js"),`.
+PART = re.compile(r"""^  (\w+): part\("([\w/]+\.js)"\),""", re.MULTILINE)
 # One that is needed once, where it is needed. The stage's is for its own frames.
 ONCE = re.compile(r"""\bawait import\("(\.(?!/stage/)[^"]+)"\)""")
 # A value, or the form that goes with a number: "{n|message|messages}".
@@ -60,9 +62,8 @@ JS = WEB / "js"
 SDK = WEB / "sdk" / "src"
 AT_START = loaded(JS / "main.js")
 LAZY_JS = (JS / "lazy.js").read_text()
-PARTS_JS = (SDK / "later.js").read_text()
 LATER = {name: JS / module for name, module in LAZY.findall(LAZY_JS)}
-PARTS = {name: SDK / module for name, module in PART.findall(PARTS_JS)}
+PARTS = {name: SDK / module for name, module in PART.findall(LAZY_JS)}
 ONCE_NEEDED = {
     (module.parent / name).resolve() for module in AT_START for name in ONCE.findall(module.read_text())
 }
@@ -79,6 +80,8 @@ def test_the_page_s_own_javascript_is_below_its_limits() -> None:
     sizes = {str(module.relative_to(WEB)): sent(module) for module in CODE}
     start = {name: size for name, size in sizes.items() if WEB / name in AT_START}
     assert sum(start.values()) < LIMIT, (sum(start.values()), start)
+    views = AT_START | loaded(LATER["listView"], LATER["log"])
+    assert sum(map(sent, views)) < LIMIT_OF_VIEWS, sum(map(sent, views))
     assert sum(sizes.values()) < LIMIT_OF_ALL, (sum(sizes.values()), sizes)
 
 
@@ -115,9 +118,18 @@ def test_the_sdk_needs_no_browser(browser_only: str) -> None:
 def test_lazy_modules_are_not_loaded_at_the_start() -> None:
     """Otherwise it is missing when the node dies. What is needed once is fetched while the server answers."""
     assert not {*LATER.values(), *PARTS.values(), *ONCE_NEEDED} & AT_START
-    assert LAZY_JS.count("import(") == len(LATER), "each is declared in the same form"
-    assert PARTS_JS.count("() => import(") == len(PARTS)
+    assert LAZY_JS.count('later("') == len(LATER), "each is declared in the same form"
+    assert LAZY_JS.count('part("') == len(PARTS)
     assert {module.name for module in ONCE_NEEDED} == {"sign_in.js", "refusal.js"}
+
+
+def test_the_package_needs_no_import_of_its_own_modules_at_runtime() -> None:
+    """Bundlers and Node have all parts at once: the same ones that the page has later."""
+    for path in SDK.rglob("*.js"):
+        assert not re.search(r"\bimport\(", strip_comments(path.read_text())), path
+    given = re.search(r"Object\.entries\(\{ (.*) \}\)", (SDK / "all_parts.js").read_text())
+    assert given
+    assert given[1].split(", ") == list(PARTS)
 
 
 def test_every_lazy_module_is_used_by_its_declared_name() -> None:
@@ -151,6 +163,12 @@ def test_every_word_of_the_page_exists_and_is_used() -> None:
     known |= {f"{told}_{decision}" for told in ("do", "did") for decision in DECISIONS}
     known |= {f"failed_{code}" for code in ("graph_changed", "node_lost", "answer_too_large")}
     assert set(WORDS["en"]) - known <= {"called", "done", "failed", "locale"}
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_every_error_that_a_server_may_answer_with_has_a_text(language: str) -> None:
+    codes = {*ErrorCode, *REFUSALS, *(f"session_{reason}" for reason in SESSION_ENDS), "other"}
+    assert {f"error_{code}" for code in codes} <= set(WORDS[language])
 
 
 def test_every_word_of_the_stage_exists_and_is_used() -> None:

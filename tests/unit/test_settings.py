@@ -120,6 +120,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "WORKER_PORTS": "9100",
         "BASE_PATH": "/team/chat/",
         "NODE_URLS": "http://127.0.0.1:9000/team/chat, https://b.example/team/chat/",
+        "PUBLIC_URL": "https://chat.example/team/chat/",
         "VAPID_PRIVATE_KEY": "k" * 43,
         "VAPID_SUBJECT": "mailto:admin@example.com",
         "PUSH_PRIVATE": "on",
@@ -212,6 +213,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "worker_ports": 9100,
         "base_path": "/team/chat",
         "node_urls": ("http://127.0.0.1:9000/team/chat", "https://b.example/team/chat"),
+        "public_url": "https://chat.example/team/chat",
         "vapid_private_key": "k" * 43,
         "vapid_subject": "mailto:admin@example.com",
         "push_private": "on",
@@ -348,6 +350,9 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("BASE_PATH", "/chat?x", "such as /chat"),
         ("BASE_PATH", "https://a.example/chat", "such as /chat"),
         ("NODE_URLS", "https://a.example; script-src *", "https://a.example.com"),
+        ("PUBLIC_URL", "chat.example", "such as https://chat.example.com"),
+        ("PUBLIC_URL", "https://chat.example/?x", "such as https://chat.example.com"),
+        ("PUBLIC_URL", 'https://chat.example/"><b>', "such as https://chat.example.com"),
         ("PORT", "0", "a number from 1 to 65535"),
         ("PORT", "65536", "a number from 1 to 65535"),
         ("PORT", "web", "a number from 1 to 65535"),
@@ -675,5 +680,9 @@ def test_an_address_of_a_node_without_the_base_path_is_named(env: pytest.MonkeyP
     (line,) = problems()
     assert "https://b.example does not end with BASE_PATH, which is /chat" in line
     assert "with BASE_PATH=/chat https://a.example.com/chat" in line
+    env.delenv("NODE_URLS")
+    env.setenv("PUBLIC_URL", "https://a.example")
+    (line,) = problems()
+    assert "it does not end with BASE_PATH, which is /chat" in line
     env.setenv("BASE_PATH", "/")
     assert load_settings().base_path == ""

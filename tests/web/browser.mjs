@@ -58,6 +58,9 @@ const HOOKS = `export const resolve = (name, context, next) =>
     : next(name, context);`;
 register(`data:text/javascript,${encodeURIComponent(HOOKS)}`);
 
+// All of the SDK is there at once, as in a bundle.
+(await import("../../web/sdk/src/all_parts.js")).takeAllParts();
+
 // A client whose connection a test plays: `ann` on `device`, connected when `connection.ready` is set.
 export async function clientOf(connection, { user = "ann", device = "d1", ...store } = {}) {
   const { Client } = await import("../../web/sdk/src/client.js");
@@ -82,21 +85,26 @@ export class SharedStore {
   };
 }
 
-// Web Locks, of which a page holds one for as long as it lives: `close(name)` ends the page that has it.
+// Web Locks: who comes while one is held waits for it, or is given none. `close(name)` ends the page that has it.
 export class SharedLocks {
-  held = new Set();
+  held = new Map(); // name -> what ends the page that has it
+  waiting = [];
 
   async request(name, options, act = options) {
-    if (this.held.has(name)) return act(null);
-    this.held.add(name);
+    while (this.held.has(name)) {
+      if (options.ifAvailable) return act(null);
+      await new Promise((again) => this.waiting.push(again));
+    }
+    const closed = new Promise((close) => this.held.set(name, close));
     try {
-      return await act({ name });
+      return await Promise.race([act({ name }), closed]);
     } finally {
       this.held.delete(name);
+      for (const again of this.waiting.splice(0)) again();
     }
   }
 
   close(name) {
-    this.held.delete(name);
+    this.held.get(name)?.();
   }
 }

@@ -2,13 +2,14 @@
 
 import { happen, sockets } from "./browser.mjs";
 import assert from "node:assert/strict";
-import { beforeEach, mock, test } from "node:test";
+import { afterEach, beforeEach, mock, test } from "node:test";
 
 const { Connection } = await import("../../web/sdk/src/connection.js");
 const { change } = await import("../../web/sdk/src/change.js");
 const { Route } = await import("../../web/sdk/src/retry.js");
 const { io } = await import("../../web/vendor/socket.io.esm.min.js"); // the one that a test plays
 const { Client } = await import("../../web/sdk/src/client.js");
+const snapshots = await import("../../web/sdk/src/snapshots.js");
 
 const A = "http://127.0.0.1:9000";
 const B = "http://127.0.0.1:9001";
@@ -66,7 +67,17 @@ test("a server that names no nodes, or not the page's own address, takes nothing
 // The connection itself, with a client whose server the test plays.
 
 let events;
+const clients = [];
 const latest = () => sockets.at(-1);
+
+// `await` for all that is under way.
+const turns = async () => {
+  for (let turn = 0; turn < 50; turn++) await null;
+};
+const pass = async (ms) => {
+  mock.timers.tick(ms);
+  await turns();
+};
 
 function connect(nodes = [A]) {
   events = [];
@@ -154,13 +165,14 @@ test("a change is repeated with its request_id, also on the next connection, unt
   const connection = connect();
   latest().hear("session:opened", {});
   const asked = change(connection, "run:stop", { n: 1 });
+  await turns();
   const [[, first]] = latest().said;
   latest().lose("transport close");
-  for (let turn = 0; turn < 30; turn++) await null;
+  await turns();
   mock.timers.tick(250);
   latest().hear("session:opened", {});
   mock.timers.tick(500);
-  for (let turn = 0; turn < 30; turn++) await null;
+  await turns();
   const [[event, again, answer]] = latest().said;
   assert.equal(event, "run:stop");
   assert.deepEqual(again, first);
@@ -173,11 +185,67 @@ test("a change that is refused is not repeated", async () => {
   const connection = connect();
   latest().hear("session:opened", {});
   const asked = change(connection, "run:stop", {});
+  await turns();
   latest().said[0][2]({ ok: false, error: { code: "not_a_member", message: "no", retryable: false } });
   await assert.rejects(asked, { code: "not_a_member" });
 });
 
-for (const code of ["token_expired", "token_revoked", "token_invalid", "invalid_payload"]) {
+test("a change waits for a connection that is being made, and is sent once", async () => {
+  const connection = connect();
+  const asked = change(connection, "run:stop", {});
+  await pass(5000);
+  latest().hear("session:opened", {});
+  await pass(100);
+  assert.equal(latest().said.length, 1);
+  latest().said[0][2]({ ok: true });
+  assert.ok(await asked);
+});
+
+test("without a connection a change is refused after ten seconds, and at once when the client is closed", async (t) => {
+  const connection = connect();
+  let now = 0;
+  t.mock.method(performance, "now", () => now);
+  for (const closed of [false, true]) {
+    if (closed) connection.close();
+    const refused = assert.rejects(change(connection, "run:stop", {}), { code: "offline", retryable: true });
+    for (let ms = 0; ms < (closed ? 0 : 10_100); ms += 50) {
+      now += 50;
+      await pass(50);
+    }
+    await refused;
+  }
+  assert.equal(sockets.every(({ said }) => !said.length), true);
+});
+
+test("what is asked for too often is asked again when the server has said", async () => {
+  const connection = connect();
+  latest().hear("session:opened", {});
+  const limited = { ok: false, error: { code: "rate_limited", message: "", retryable: true, retry_after_ms: 7000 } };
+  for (const ask of [() => connection.insist("marks:set", {}), () => change(connection, "run:stop", {})]) {
+    const asked = ask();
+    await turns();
+    latest().said.at(-1)[2](limited);
+    await turns();
+    const before = latest().said.length;
+    await pass(6999);
+    assert.equal(latest().said.length, before);
+    await pass(1500);
+    assert.equal(latest().said.length, before + 1);
+    latest().said.at(-1)[2]({ ok: true });
+    assert.ok(await asked);
+  }
+});
+
+test("a node that refuses a connection for now is left alone for as long as it has said", () => {
+  connect();
+  latest().refuse({ code: "rate_limited", retryable: true, retry_after_ms: 9000 });
+  mock.timers.tick(8999);
+  assert.equal(sockets.length, 1);
+  mock.timers.tick(2000);
+  assert.equal(sockets.length, 2);
+});
+
+for (const code of ["token_expired", "token_revoked", "token_invalid", "invalid_payload", "not_supported"]) {
   test(`${code} is final: the page does not connect again`, () => {
     connect();
     latest().refuse({ code });
@@ -189,7 +257,7 @@ for (const code of ["token_expired", "token_revoked", "token_invalid", "invalid_
 
 test("an unavailable server and a broken network are tried again, and from the second failure on the reason is looked for", () => {
   connect();
-  latest().refuse({ code: "unavailable" });
+  latest().refuse({ code: "unavailable", retryable: true });
   mock.timers.tick(250);
   assert.deepEqual(events, []);
   latest().refuse(undefined);
@@ -201,6 +269,175 @@ test("an unavailable server and a broken network are tried again, and from the s
   mock.timers.tick(250);
   latest().refuse(undefined);
   assert.deepEqual(events.slice(1).map(([kind]) => kind), ["ready"], "a session in between starts the count again");
+});
+
+afterEach(() => {
+  for (const one of clients.splice(0)) one.close();
+});
+
+// A client whose token is a function's.
+function guest(token) {
+  const client = new Client({ io, url: A, token, snapshots, store: { step: async () => {}, draft: () => null } }).connect();
+  clients.push(client);
+  const ended = [];
+  client.on("ended", ({ code }) => ended.push(code));
+  return { client, ended };
+}
+
+// What the newest socket would send as its handshake, once it is known.
+const handshake = () => new Promise((answer) => latest().options.auth(answer));
+
+test("a token that cannot be had is asked for again, with growing pauses, and the reason is shown", async () => {
+  let asked = 0;
+  const { client, ended } = guest(async () => {
+    asked += 1;
+    if (asked < 6) throw new TypeError("Failed to fetch");
+    return "t";
+  });
+  let failed = 0;
+  client.on("failed", () => (failed += 1));
+  const pauses = [];
+  for (let round = 0; round < 5; round++) {
+    handshake();
+    await turns();
+    const { error, retryAt, status } = client.getSnapshot();
+    assert.deepEqual([error.code, error.message, error.retryable], ["token_unavailable", "Failed to fetch", true]);
+    assert.equal(status, "connecting");
+    pauses.push(retryAt - Date.now());
+    await pass(retryAt - Date.now());
+  }
+  assert.ok(pauses[0] <= 250 && pauses[4] >= 1000, pauses);
+  assert.equal(failed, 4);
+  assert.equal((await handshake()).token, "t");
+  latest().hear("session:opened", { user_id: "ann", name: "Ann", devices: [] });
+  assert.equal(client.getSnapshot().error, null);
+  assert.deepEqual(ended, []);
+});
+
+test("why a node lets nobody in for now is shown, with the time of the next attempt", () => {
+  const { client, ended } = guest("t");
+  latest().refuse({ code: "rate_limited", message: "too many", retryable: true, retry_after_ms: 9000 });
+  const { status, error, retryAt } = client.getSnapshot();
+  assert.deepEqual([status, error.code, retryAt >= Date.now() + 9000], ["connecting", "rate_limited", true]);
+  assert.deepEqual(ended, []);
+});
+
+test("a token that has expired is renewed for as long as that fails; the same one again ends the client", async () => {
+  const given = ["old", null, null, "new", "new"];
+  const expired = [];
+  const { client, ended } = guest(async (renew) => {
+    expired.push(renew);
+    const token = given.shift();
+    if (!token) throw new Error("no network");
+    return token;
+  });
+  assert.equal((await handshake()).token, "old");
+  latest().hear("session:opened", { user_id: "ann", name: "Ann", devices: [] });
+  latest().hear("session:ended", { reason: "token_expired", reconnect: false });
+  for (let failed = 0; failed < 2; failed++) {
+    await pass(8000);
+    handshake();
+    await turns();
+    assert.equal(client.error.code, "token_unavailable");
+    assert.equal(client.ended, false);
+  }
+  await pass(8000);
+  assert.equal((await handshake()).token, "new");
+  latest().refuse({ code: "token_expired", retryable: false });
+  await pass(8000);
+  handshake();
+  await turns();
+  assert.deepEqual(ended, ["token_expired"]);
+  assert.deepEqual(expired, [false, true, true, true, true]);
+  await pass(60_000);
+  assert.equal(given.length, 0);
+});
+
+test("tokens that are refused one after the other are asked for with growing pauses", async () => {
+  let made = 0;
+  const { client, ended } = guest(() => `token ${(made += 1)}`);
+  for (let round = 0; round < 6; round++) {
+    await handshake();
+    latest().refuse({ code: "token_expired", retryable: false });
+    assert.equal(client.error.code, "token_expired");
+    await pass(round < 5 ? 8000 : 0);
+  }
+  assert.ok(client.connection.retryAt - Date.now() > 2000);
+  assert.deepEqual(ended, []);
+});
+
+test("a token function that takes longer than an attempt is called once", async () => {
+  let asked = 0;
+  let give;
+  guest(() => {
+    asked += 1;
+    return new Promise((answer) => (give = answer));
+  });
+  handshake();
+  await pass(6000);
+  await pass(250);
+  assert.equal(sockets.length, 2);
+  const second = handshake();
+  give("t");
+  assert.equal((await second).token, "t");
+  assert.equal(asked, 1);
+});
+
+test("a token that stays the same, or does not come from a function, is not tried again after it has expired", async () => {
+  const { ended } = guest("t");
+  latest().refuse({ code: "token_expired", retryable: false });
+  await turns();
+  assert.deepEqual(ended, ["token_expired"]);
+});
+
+const client = () => guest("t").client;
+
+test("a conversation is created as soon as there is a connection; two calls make two", async () => {
+  const ann = client();
+  const made = [ann.create({ title: "Plans" }), ann.create({ title: "Plans" })];
+  await pass(200);
+  latest().hear("session:opened", { user_id: "ann", name: "Ann", devices: [] });
+  await pass(100);
+  const creates = latest().said.filter(([event]) => event === "conversation:create");
+  assert.equal(creates.length, 2);
+  assert.notEqual(creates[0][1].request_id, creates[1][1].request_id);
+  creates.forEach(([, , answer], n) => answer({ ok: true, conversation_id: `c${n}` }));
+  assert.deepEqual(await Promise.all(made), ["c0", "c1"]);
+});
+
+test("what may have been created is asked for with the same request_id when it is created again, and only then", async () => {
+  const ann = client();
+  latest().hear("session:opened", { user_id: "ann", name: "Ann", devices: [] });
+  const creating = () => latest().said.filter(([event]) => event === "conversation:create");
+  const lost = assert.rejects(ann.create({ title: "Plans" }), { code: "offline" });
+  await turns();
+  const [[, first]] = creating();
+  ann.close();
+  await pass(1000);
+  await lost;
+  ann.connect();
+  latest().hear("session:opened", { user_id: "ann", name: "Ann", devices: [] });
+  const made = [ann.create({ title: "Plans" }), ann.create({ title: "Plans" })];
+  await turns();
+  const [[, again], [, another]] = creating();
+  for (const [, , answer] of creating()) answer({ ok: true, conversation_id: "c" });
+  await Promise.all(made);
+  assert.deepEqual(again, first);
+  assert.notEqual(another.request_id, first.request_id);
+});
+
+test("what keeps a client from being in step is told, until it is in step", async () => {
+  const ann = client();
+  latest().hear("session:opened", { user_id: "ann", name: "Ann", devices: [] });
+  await turns();
+  const list = () => latest().said.filter(([event]) => event === "conversation:list").at(-1);
+  list()[2]({ ok: false, error: { code: "not_allowed", message: "no", retryable: false } });
+  await turns();
+  assert.deepEqual([ann.getSnapshot().status, ann.getSnapshot().error.code], ["catching", "not_allowed"]);
+  await pass(1000);
+  list()[2]({ ok: true, complete: true, cursor: "1", next: null, conversations: [], left: [], unavailable: [] });
+  await turns();
+  assert.deepEqual([ann.getSnapshot().status, ann.getSnapshot().error], ["online", null]);
 });
 
 // A client that is connected to a server that the test plays.

@@ -73,7 +73,7 @@ test("a text that was sent just before a reload does not come back as a draft", 
 
 test("what a tab's user has not saved is kept from other users and from duplicated tabs", async () => {
   const { clientOf } = await import("./browser.mjs");
-  const { draft, keepDraft } = await import("../../web/js/kept_drafts.js");
+  const { draft, keepDraft } = await import("../../web/js/storage.js");
   const of = async (user, device, id = "constructor") => {
     const client = await clientOf({ ready: null, request: async () => ({ rev: 1 }) }, { user, device, draft, keepDraft });
     return client.following.add(id).draft;
@@ -83,4 +83,58 @@ test("what a tab's user has not saved is kept from other users and from duplicat
   for (const [user, device, id] of [["ann", "d1", "toString"], ["bob", "d1"], ["ann", "another"]]) {
     assert.equal((await of(user, device, id)).text, "", user + device);
   }
+});
+
+test("sending saves an empty draft only where there may be one", async () => {
+  const saved = [];
+  const draft = new Draft(async (text) => saved.push(text) + 4, () => {});
+  draft.clear();
+  await draft.flush();
+  draft.edit("sent before it was saved");
+  draft.clear();
+  await draft.flush();
+  assert.deepEqual(saved, []);
+  draft.edit("saved");
+  await draft.flush();
+  draft.clear();
+  await draft.flush();
+  draft.onRemote({ rev: 9, text: "from elsewhere" });
+  draft.clear();
+  await draft.flush();
+  assert.deepEqual(saved, ["saved", "", ""]);
+});
+
+test("a draft whose outcome is unknown is saved again, also when it is what was known before", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const draft = new Draft(failing, () => {});
+  draft.edit("typed");
+  await draft.flush();
+  const saved = [];
+  draft.save = async (text) => saved.push(text) + 4;
+  draft.edit("");
+  await draft.flush();
+  assert.deepEqual(saved, [""]);
+});
+
+test("a closed client saves no drafts, and does when it is connected again", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { clientOf } = await import("./browser.mjs");
+  const asked = [];
+  const request = (event) => (asked.push(event), failing());
+  const client = await clientOf({ ready: {}, request, close() {}, reconnect() {} });
+  const { draft } = client.following.add("plans");
+  draft.edit("typed");
+  await draft.flush();
+  assert.equal(asked.length, 1);
+  client.close();
+  draft.edit("typed more");
+  for (let round = 0; round < 5; round++) {
+    t.mock.timers.tick(2000);
+    for (let turn = 0; turn < 20; turn++) await null;
+  }
+  assert.equal(asked.length, 1);
+  assert.equal(draft.text, "typed more");
+  client.connect();
+  assert.equal(asked.length, 2);
+  client.close();
 });

@@ -4,9 +4,9 @@ import { clientOf, SharedLocks, SharedStore } from "./browser.mjs";
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-const { parts } = await import("../../web/sdk/src/later.js");
+const { guarded } = await import("../../web/sdk/src/stores/guarded.js");
+const { memoryStore } = await import("../../web/sdk/src/stores/memory.js");
 const { forgetUnsent } = await import("../../web/js/sign_out.js");
-await parts.takeover.load(); // fetching it takes more than the turns that a test waits
 
 const failure = (code, retryable) => Object.assign(new Error(code), { code, retryable });
 
@@ -16,7 +16,7 @@ class Server {
   sends = 0;
 
   page(ready = true) {
-    return { ready, request: (event, payload) => this.#take(event, payload) };
+    return { ready, request: (event, payload) => this.#take(event, payload), close() {}, reconnect() {} };
   }
 
   async #take(event, { request_id, text, after, ...rest }) {
@@ -25,6 +25,7 @@ class Server {
     if (after && !this.log.some((entry) => entry.request_id === after)) throw failure("out_of_order", true);
     if (text === "no") throw failure("not_a_member", false);
     if (text === this.busy) throw failure("unavailable", true);
+    if (text === this.limited) throw Object.assign(failure("rate_limited", true), { retry_after_ms: 20_000 });
     let seq = this.log.findIndex((entry) => entry.request_id === request_id) + 1;
     if (!seq) seq = this.log.push({ event, request_id, text, ...rest });
     if (this.silent) throw failure("offline", true);
@@ -261,6 +262,149 @@ test("without a database messages are sent from memory", async () => {
   store = { step: async () => {} };
   const outbox = await page("d1");
   outbox.add("plans", "a");
+  await settle();
+  assert.deepEqual(server.texts, ["a"]);
+});
+
+test("what was asked too often is sent when the server has said, and the reason is shown meanwhile", async () => {
+  const outbox = await page("d1");
+  server.limited = "a";
+  outbox.add("plans", "a");
+  await settle();
+  assert.deepEqual(outbox.items.map(({ state, delayed }) => [state, delayed.code]), [["waiting", "rate_limited"]]);
+  await pass(19_999);
+  assert.equal(server.sends, 1);
+  server.limited = null;
+  await pass(4001);
+  assert.equal(server.sends, 2);
+  assert.equal(outbox.items[0].delayed, undefined);
+});
+
+test("a closed client's messages are sent by another one of the same page", async () => {
+  const closed = await page("d1", { online: false });
+  closed.add("plans", "a");
+  await settle();
+  closed.client.close();
+  await page("d2");
+  assert.deepEqual(server.texts, ["a"]);
+  assert.deepEqual([...locks.held.keys()], ["roomgraph d2"]);
+});
+
+test("a message that is added to a closed client is kept, and sent by it when it connects again", async () => {
+  const { client } = await page("d1", { online: false });
+  client.close();
+  client.outbox.add("plans", "a");
+  await settle();
+  assert.equal(store.records.size, 1);
+  assert.equal(locks.held.size, 0);
+  client.connection.ready = true;
+  client.outbox.start();
+  await settle();
+  assert.deepEqual(server.texts, ["a"]);
+  assert.deepEqual([...locks.held.keys()], ["roomgraph d1"]);
+});
+
+test("two clients with one device id both send and keep; the second takes what the first has left", async () => {
+  const first = await page("d1", { online: false });
+  first.add("plans", "a");
+  await settle();
+  const second = await page("d1");
+  second.add("plans", "b");
+  second.client.connection.ready = false;
+  second.add("plans", "c");
+  await settle();
+  assert.deepEqual(server.texts, ["b"]);
+  assert.deepEqual([...store.records.values()].map(({ text }) => text), ["a", "c"]);
+  await pass(5000);
+  assert.deepEqual(second.items.map(({ text }) => text), ["b", "c"], "the first one lives");
+  second.client.connection.ready = true;
+  await close(first);
+  await settle();
+  assert.deepEqual(server.texts.toSorted(), ["a", "b", "c"]);
+});
+
+test("a message that was written before the user was known is that user's, and no other's", async () => {
+  const outbox = await page("d1", { online: false, user: "" });
+  outbox.add("plans", "a");
+  await settle();
+  assert.equal(store.records.size, 0, "it is not known whose it is");
+  outbox.client.me = "ann";
+  outbox.start();
+  await settle();
+  assert.equal([...store.records.values()][0].user, "ann");
+  Object.assign(outbox.client, { me: "bob" }).connection.ready = true;
+  outbox.start();
+  await settle();
+  assert.deepEqual([server.sends, outbox.items.length], [0, 0]);
+  outbox.client.me = "ann";
+  outbox.start();
+  await settle();
+  assert.deepEqual(server.texts, ["a"]);
+});
+
+test("messages wait for the conversation that is being joined, and for nothing else", async () => {
+  const outbox = await page("d1", { online: false });
+  const joining = Object.assign(outbox.client.following.add("new"), { wanted: true });
+  outbox.client.connection.ready = true;
+  outbox.add("new", "a");
+  outbox.add("plans", "b");
+  await settle();
+  assert.deepEqual(server.texts, ["b"]);
+  joining.role = "member";
+  outbox.pumpAll();
+  await settle();
+  assert.deepEqual(server.texts, ["b", "a"]);
+});
+
+test("what a store cannot do is told once, and loses no message", async () => {
+  const told = [];
+  let full = true;
+  const failing = { ...memoryStore(), step: async () => { if (full) throw new Error("full"); }, draft() { throw new Error("gone"); } };
+  const safe = guarded(failing, (error) => told.push(error.message));
+  const { outbox } = await clientOf(server.page(), safe);
+  outbox.start();
+  outbox.add("plans", "a");
+  outbox.add("plans", "b");
+  await settle();
+  assert.deepEqual(server.texts, ["a", "b"]);
+  assert.deepEqual(told, ["full"]);
+  assert.equal(safe.draft("any"), null);
+  full = false;
+  outbox.add("plans", "c");
+  await settle();
+  full = true;
+  outbox.add("plans", "d");
+  await settle();
+  assert.deepEqual(told, ["full", "full"]);
+});
+
+test("a message that is delivered while the store is read does not come back", async () => {
+  const outbox = await page("d1", { online: false });
+  outbox.add("plans", "a");
+  await settle();
+  const [{ request_id }] = outbox.items;
+  let read;
+  const { step } = store;
+  outbox.store = { shared: true, step: async (act) => (await new Promise((go) => (read = go)), step(act)) };
+  outbox.start();
+  await settle();
+  const reads = read;
+  outbox.store = store;
+  outbox.client.connection.ready = true;
+  outbox.items = [];
+  reads();
+  await settle();
+  assert.deepEqual(outbox.items.map((item) => item.request_id === request_id), []);
+  assert.equal(server.sends, 0);
+});
+
+test("where locks are refused messages are kept and sent all the same", async () => {
+  const outbox = await page("d1", { shared: { request: async () => { throw new Error("forbidden"); } }, online: false });
+  outbox.add("plans", "a");
+  await settle();
+  assert.equal(store.records.size, 1);
+  outbox.client.connection.ready = true;
+  outbox.start();
   await settle();
   assert.deepEqual(server.texts, ["a"]);
 });

@@ -2,9 +2,8 @@
 
 import { Client } from "../sdk/src/client.js";
 import { io } from "../vendor/socket.io.esm.min.js";
-import { draft, keepDraft } from "./kept_drafts.js";
 import { lazy } from "./lazy.js";
-import { deviceId, deviceName, nodes, stored } from "./storage.js";
+import { deviceId, deviceName, draft, keepDraft, nodes, stored } from "./storage.js";
 
 let made;
 let used; // the token of the last connection

@@ -73,4 +73,8 @@ export function toast(text) {
   hiding = setTimeout(() => box.hidePopover(), 6000);
 }
 
-export const complain = (error) => toast(explain(error));
+// Developers find the error in the console, with its trace.
+export function complain(error) {
+  console.warn(error);
+  toast(explain(error));
+}

@@ -9,23 +9,23 @@ let timer;
 
 // Called when the page is online: renew the token when two thirds of its time are over.
 export function begin() {
-  const { roomgraph_guest, exp } = claims();
   clearTimeout(timer);
-  if (roomgraph_guest === undefined) return; // its issuer gives another one
-  const due = ((exp * 1000 - Date.now()) * 2) / 3;
+  if (!isGuest()) return; // its issuer gives another one
+  const due = ((claims().exp * 1000 - Date.now()) * 2) / 3;
   timer = setTimeout(async () => {
-    if (due <= LONGEST_MS) await renew();
+    if (due <= LONGEST_MS) await renew().catch(() => {});
     begin();
   }, Math.min(Math.max(due, AGAIN_MS), LONGEST_MS));
 }
 
-// A new token of the same guest, or the one that there was.
+// A new token of the same guest, or the one that there was. Rejects when no node answers.
 export async function renew() {
-  const had = claims();
-  if (had.roomgraph_guest === undefined) return stored.token;
+  if (!isGuest()) return stored.token;
+  const { sub } = claims();
   let answer = await ask("api/guest/renew", { token: stored.token, device_id: deviceId() });
-  if (answer.error?.code === "token_expired") answer = await continueRemembered(had.sub);
+  if (answer.error?.code === "token_expired") answer = await continueRemembered(sub);
   if (answer.token) keepGuest(answer);
+  if (answer.error?.code === "unavailable") throw answer.error;
   return stored.token;
 }
 
@@ -39,8 +39,10 @@ async function continueRemembered(user_id) {
 // What a closed tab of a guest left unsent is sent with this token; another user's ends with the tab.
 export function keepGuest({ user_id, name, token, expires_in }) {
   stored.token = token;
-  if (claims().roomgraph_guest !== undefined) stored[`guest ${deviceId()}`] = { user_id, name, token, until: Date.now() + 1000 * expires_in };
+  if (isGuest()) stored[`guest ${deviceId()}`] = { user_id, name, token, until: Date.now() + 1000 * expires_in };
 }
+
+export const isGuest = () => claims().roomgraph_guest !== undefined;
 
 function claims() {
   try {

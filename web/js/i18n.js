@@ -23,8 +23,8 @@ const isolated = (value) => {
   return FROM_RIGHT.test(bare) ? `\u2068${bare}\u2069` : bare;
 };
 
-// An error in our words when the code is known, otherwise in the server's.
-export const explain = ({ code, message, details }) => t(`error_${code}`, details) ?? message;
+// An error in our words. The server's are a detail, in English.
+export const explain = ({ code, message = "", details }) => t(`error_${code}`, { message, ...details }) ?? t("error_other", { message });
 
 // Fill a node's fixed texts: data-t is the text, data-label the accessible name.
 export function translate(root) {

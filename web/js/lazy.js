@@ -1,7 +1,7 @@
 // Modules that come after the start: fetched when first needed, or when the page is online and idle, so that none is
 // missing when the node or the network is lost.
 
-import { Later, preload } from "../sdk/src/later.js";
+import { Later, parts } from "../sdk/src/later.js";
 import { base } from "./address.js";
 import { changed } from "./state.js";
 import { frame } from "./storage.js";
@@ -14,48 +14,57 @@ function begin(module) {
   changed();
 }
 
-class Lazy extends Later {
-  constructor(fetch) {
-    super(() => fetch(""), fetch, begin);
-  }
-}
+const later = (path) => new Later((query) => import(`./${path}${query}`), begin);
+const part = (name) => later(`../sdk/src/${name}`);
+
+Object.assign(parts, {
+  actions: part("actions.js"),
+  deliveryMarks: part("delivery_marks.js"),
+  list: part("list.js"),
+  records: part("outbox_records.js"),
+  requests: part("requests.js"),
+  typing: part("typing.js"),
+});
 
 export const lazy = {
-  attachments: new Lazy((q) => import(`./view/attachments.js${q}`)),
-  addDevice: new Lazy((q) => import(`./view/add_device.js${q}`)),
-  entryContent: new Lazy((q) => import(`./view/entry_content.js${q}`)),
-  guest: new Lazy((q) => import(`./guest.js${q}`)),
-  itemMenu: new Lazy((q) => import(`./view/item_menu.js${q}`)),
-  lines: new Lazy((q) => import(`./view/lines.js${q}`)),
-  listView: new Lazy((q) => import(`./view/list.js${q}`)),
-  longEntries: new Lazy((q) => import(`./view/long_entries.js${q}`)),
-  mentions: new Lazy((q) => import(`./view/mentions.js${q}`)),
-  messageActions: new Lazy((q) => import(`./view/message_actions.js${q}`)),
-  messageFiles: new Lazy((q) => import(`./view/message_files.js${q}`)),
-  newConversation: new Lazy((q) => import(`./view/new_conversation.js${q}`)),
-  people: new Lazy((q) => import(`./view/people.js${q}`)),
-  outboxStore: new Lazy((q) => import(`./outbox_store.js${q}`)),
-  partKinds: new Lazy((q) => import(`./view/part_kinds.js${q}`)),
-  paste: new Lazy((q) => import(`./view/paste.js${q}`)),
-  replies: new Lazy((q) => import(`./view/replies.js${q}`)),
-  requests: new Lazy((q) => import(`./requests.js${q}`)),
-  review: new Lazy((q) => import(`./view/review.js${q}`)),
-  schemaForm: new Lazy((q) => import(`./view/schema_form.js${q}`)),
-  search: new Lazy((q) => import(`./view/search.js${q}`)),
-  searchAll: new Lazy((q) => import(`./view/search_all.js${q}`)),
-  settings: new Lazy((q) => import(`./view/settings.js${q}`)),
-  shortcuts: new Lazy((q) => import(`./view/shortcuts.js${q}`)),
-  signOut: new Lazy((q) => import(`./sign_out.js${q}`)),
-  typing: new Lazy((q) => import(`./view/typing.js${q}`)),
-  undo: new Lazy((q) => import(`./view/undo.js${q}`)),
-  welcome: new Lazy((q) => import(`./view/welcome.js${q}`)),
-  writing: new Lazy((q) => import(`./view/writing.js${q}`)),
+  attachments: later("view/attachments.js"),
+  addDevice: later("view/add_device.js"),
+  entryContent: later("view/entry_content.js"),
+  guest: later("guest.js"),
+  itemMenu: later("view/item_menu.js"),
+  listView: later("view/list.js"),
+  log: later("view/timeline.js"),
+  longEntries: later("view/long_entries.js"),
+  mentions: later("view/mentions.js"),
+  messageActions: later("view/message_actions.js"),
+  messageFiles: later("view/message_files.js"),
+  newConversation: later("view/new_conversation.js"),
+  people: later("view/people.js"),
+  outboxStore: later("outbox_store.js"),
+  partKinds: later("view/part_kinds.js"),
+  paste: later("view/paste.js"),
+  replies: later("view/replies.js"),
+  requests: later("requests.js"),
+  review: later("view/review.js"),
+  schemaForm: later("view/schema_form.js"),
+  search: later("view/search.js"),
+  searchAll: later("view/search_all.js"),
+  settings: later("view/settings.js"),
+  shortcuts: later("view/shortcuts.js"),
+  signOut: later("sign_out.js"),
+  typing: later("view/typing.js"),
+  undo: later("view/undo.js"),
+  welcome: later("view/welcome.js"),
+  writing: later("view/writing.js"),
 };
 
 export const provide = (given) => (context = given);
 
 export function loadWhenIdle() {
-  const load = () => [preload(), ...Object.values(lazy).map((module) => module.load()), keepShell()];
+  const load = () => {
+    for (const module of [...Object.values(parts), ...Object.values(lazy)]) module.load();
+    keepShell();
+  };
   idle ??= (globalThis.requestIdleCallback ?? setTimeout)(load);
 }
 
@@ -69,7 +78,7 @@ for (const [type, tag] of [["click", "button"], ["submit", "form"]]) {
     const module = lazy[part?.dataset.by];
     if (!module || module.loaded) return;
     event.preventDefault();
-    await module.load();
+    await module.now();
     if (tag === "form") part.requestSubmit();
     else part.click();
   });

@@ -1,14 +1,18 @@
 // How this page's session ends for good: signed out here or elsewhere, or by its token.
 
+import { parts } from "../sdk/src/later.js";
 import { random, wait } from "../sdk/src/wait.js";
 import { ask } from "./ask.js";
+import { isGuest } from "./guest.js";
+import { t } from "./i18n.js";
 import { endPush } from "./push.js";
 import { deviceId, stored } from "./storage.js";
+import { confirmed } from "./view/confirm.js";
 
 let leaving = false; // the person is signing out here
 
 // The browser remembers the guest no more, on whatever node it asks.
-const forgetGuest = ({ me }) => Promise.race([ask("api/guest/forget", { user_id: me }), wait(1000)]);
+const forgetGuest = async ({ me }) => isGuest() && Promise.race([ask("api/guest/forget", { user_id: me }), wait(1000)]);
 
 // Back to the sign-in page, which shows `notice` and has forgotten this guest.
 function leavePage(notice = null) {
@@ -16,7 +20,15 @@ function leavePage(notice = null) {
   location.reload();
 }
 
-export async function signOut(client) {
+// It says what is lost: messages that are not sent yet, and a guest who is on no other device.
+export async function signOutAfterAsking(client) {
+  const n = client.outbox.items.filter(({ state }) => state !== "sent").length;
+  const lost = [n && t("signOutUnsent", { n }), t(isGuest() ? "signOutGuest" : "signOutHere", client)];
+  const asked = { title: t("reallySignOutHere"), text: lost.filter(Boolean).join(" "), act: t("signOut") };
+  if (await confirmed(asked)) await signOut(client);
+}
+
+async function signOut(client) {
   leaving = true;
   const answered = client.request("device:sign_out", { request_id: random(4), device_id: deviceId() });
   await Promise.allSettled([forgetUnsent(client.outbox), endPush(client.me), Promise.race([answered, wait(1000)]), forgetGuest(client)]);
@@ -32,7 +44,7 @@ export async function endSession(client, error) {
   stored.device = null;
 }
 
-export function forgetUnsent(outbox) {
+export async function forgetUnsent(outbox) {
   stored.drafts = null;
-  return outbox.forget();
+  return (await parts.records.load()).forget(outbox);
 }

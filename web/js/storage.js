@@ -1,6 +1,7 @@
 // What this tab remembers, in memory and sessionStorage: every tab is a device. The language, the nodes and the guests are
 // the whole browser's: a closed tab may have left messages, and only its guest's token can send them.
 
+import { random } from "../sdk/src/wait.js";
 import { base, kept } from "./address.js";
 
 const query = new URLSearchParams(location.search);
@@ -29,6 +30,21 @@ export const stored = new Proxy(memory, {
   },
 });
 
+// Unsent texts that the server does not have yet: kept for a reload of this tab. The key names user and device, since a
+// duplicated tab has a copy of the storage, and another user may sign in: neither gets these texts.
+const texts = () => new Map(stored.drafts);
+
+export const draft = (key) => texts().get(key) ?? null;
+
+// null: the server has it.
+export function keepDraft(key, kept) {
+  const all = texts();
+  if (!kept && !all.has(key)) return;
+  if (kept) all.set(key, kept);
+  else all.delete(key);
+  stored.drafts = [...all];
+}
+
 // Where this page may connect: the node that it came from, then those that it has heard of.
 export const nodes = () => [base, ...(stored.known_nodes ?? []).filter((node) => node !== base)];
 
@@ -39,19 +55,10 @@ if (query.has("token")) {
   history.replaceState(null, "", `${location.pathname}?${query}`.replace(/\?$/, "") + location.hash);
 }
 
-// The code of another device's link; it leaves the address at once.
-export function takeCode() {
-  const code = decodeURIComponent(/^#device=([^&]+)/.exec(location.hash)?.[1] ?? "");
-  if (code) history.replaceState(null, "", location.pathname + location.search);
-  return code;
-}
-
 // A duplicated tab has a copy of a storage that is in use: it is another device.
 if (stored.in_use && !frame) stored.device = null;
 addEventListener("pageshow", () => (stored.in_use = true));
 addEventListener("pagehide", () => (stored.in_use = false));
-
-export const random = (words) => crypto.getRandomValues(new Uint32Array(words)).join("-");
 
 export const deviceId = () => (stored.device ??= `tab-${random(3)}`);
 

@@ -15,7 +15,7 @@ export function Room({ client, id }) {
     if (atEnd.current) log.current.scrollTop = log.current.scrollHeight;
   });
   useEffect(() => {
-    if (status === "in_step" && document.visibilityState === "visible") conversation.markRead();
+    if (status === "in_step" && document.visibilityState === "visible") conversation.markRead().catch(() => {}); // again with the next entry
   }, [status, entries.length]);
 
   const scrolled = ({ currentTarget: { scrollHeight, scrollTop, clientHeight } }) => {

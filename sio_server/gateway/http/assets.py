@@ -16,6 +16,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 
 from aiohttp import hdrs, web
@@ -86,10 +87,14 @@ class Asset:
 
 @dataclass(frozen=True)
 class Version:
-    """All files at one time. `files`: by the path below the page's address, such as js/main.js."""
+    """All files at one time. `files`: by the path below the page's address, such as js/main.js.
+
+    `public_url`: the address that pages write into links for others; empty: that under which they were opened.
+    """
 
     files: dict[str, Asset]
     hash: str
+    public_url: str = ""
     _pages: dict[str, Asset] = field(default_factory=dict)
 
     @cached_property
@@ -123,6 +128,9 @@ class Version:
                 return None
             html = _IN_HTML.sub(rf"\1assets/{self.hash}/", path.read_text(encoding="utf-8"))
             html = html.replace("<head>", f'<head>\n    <script type="importmap">{self.import_map}</script>', 1)
+            if self.public_url:
+                meta = f'<meta name="public-url" content="{escape(self.public_url)}" />'
+                html = html.replace("</title>", f"</title>\n    {meta}", 1)
             self._pages[name] = Asset(html.encode(), TYPES[".html"])
         return self._pages[name]
 
@@ -130,16 +138,17 @@ class Version:
 class Assets:
     """The page's files, which are read again when one of them has changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, public_url: str = "") -> None:
+        self._public_url = public_url
         self._looked_at = time.monotonic()
-        self._stamps, self.version = _read()  # as they were last looked at
+        self._stamps, self.version = _read(public_url)  # as they were last looked at
 
     def current(self) -> Version:
         """The files as they are now. A new one is noticed with a change of those that need it."""
         if time.monotonic() - self._looked_at > LOOK_AGAIN_S:
             self._looked_at = time.monotonic()
             if any(_stamp(path) != stamp for path, stamp in self._stamps.items()):
-                self._stamps, self.version = _read()
+                self._stamps, self.version = _read(self._public_url)
         return self.version
 
 
@@ -163,7 +172,7 @@ def _stamp(path: Path) -> Stamp:
     return seen.st_mtime_ns, seen.st_size
 
 
-def _read() -> tuple[dict[Path, Stamp], Version]:
+def _read(public_url: str) -> tuple[dict[Path, Stamp], Version]:
     paths = dict(_paths())
     # Before the files: what changes meanwhile is read again.
     stamps = {path: _stamp(path) for path in (*paths.values(), *sorted(WEB.glob("*.*")))}
@@ -171,7 +180,7 @@ def _read() -> tuple[dict[Path, Stamp], Version]:
     tree = "".join(f"{name} {asset.etag}\n" for name, asset in files.items())
     for asset in files.values():
         _ = asset.gzipped  # now, not when the first one asks
-    return stamps, Version(files, hashlib.sha256(tree.encode()).hexdigest()[:16])
+    return stamps, Version(files, hashlib.sha256(tree.encode()).hexdigest()[:16], public_url)
 
 
 def _sent(name: str, path: Path) -> bytes:

@@ -69,7 +69,7 @@ class FileRoutes:
         self._limits.spend_upload(user_id)
         conversation_id = _id(request.match_info["conversation_id"], ErrorCode.UNKNOWN_CONVERSATION)
         if (request.content_length or 0) > files.max_bytes:
-            raise Refused(ErrorCode.PAYLOAD_TOO_LARGE, f"a file has at most {files.max_bytes} bytes here")
+            raise Refused(ErrorCode.PAYLOAD_TOO_LARGE, f"a file has at most {files.max_bytes / 1e6:.4g} MB here")
         with self._counted("up", MAX_UPLOADS), uncounted(request):
             try:
                 async with asyncio.timeout(UPLOAD_S):

@@ -65,14 +65,14 @@ class GuestTokens:
         """`allowed`: whether this server takes guests."""
         self.tokens = tokens
         self.remembered = remembered
-        self._allowed = allowed
+        self.allowed = allowed
         self._token_ttl_s = token_ttl_s
         # Without a BASE_PATH a proxy may have removed a prefix, which the browser's address has.
         self._cookie_path = f"{base_path}/api/guest" if base_path else "/"
 
     def require_guests(self) -> None:
         """Raise Refused if this server takes no guests."""
-        if not self._allowed:
+        if not self.allowed:
             raise Refused(ErrorCode.NOT_ALLOWED, "this server takes no guests: AUTH_MODE is not guest")
 
     def answer(
@@ -168,12 +168,16 @@ class GuestRoutes:
         return self._guests.answer(request, guest.user_id, guest.name, [*dict.fromkeys(devices[::-1])][::-1])
 
     async def _remembered(self, request: web.Request) -> web.Response:
-        """Tell which guest the browser remembers: `{user_id, name}`."""
-        self._check(request)
-        guest = await self._guests.kept(request)
-        if guest is None:
-            raise Refused(ErrorCode.NOT_FOUND, "no guest is remembered here")
-        return private({"user_id": guest.user_id, "name": guest.name})
+        """Tell which guest the browser remembers, `{user_id, name}` or nulls, and whether guests are taken here.
+
+        Every sign-in page asks. So nobody here is no error: browsers report each of those to developers.
+        """
+        self._origins.check(request)
+        self._request_limits.count(request)
+        guests = self._guests
+        guest = await guests.kept(request) if guests.allowed else None
+        known = {"user_id": guest.user_id, "name": guest.name} if guest else {"user_id": None, "name": None}
+        return private({**known, "guests_allowed": guests.allowed, "kept_s": guests.remembered.kept_s})
 
     async def _forget(self, request: web.Request) -> web.Response:
         """Have the browser forget its guest."""

@@ -1,6 +1,7 @@
 // The stage: signs two people in on three devices, follows the trace, plays the parts and draws what happens.
 
 import { openSocket } from "../../sdk/src/socket.js";
+import { random } from "../../sdk/src/wait.js";
 import { io } from "../../vendor/socket.io.esm.min.js";
 import { base, kept } from "../address.js";
 import { ClusterControl } from "./cluster_control.js";
@@ -23,11 +24,11 @@ const FOLLOW_MS = 1000; // a page that has caught up goes to the first message t
 const DRAW_MS = 40;
 const STATUS_MS = 2000;
 const $ = (id) => document.getElementById(id);
-const random = (prefix) => `${prefix}-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
+const randomId = (prefix) => `${prefix}-${random(2)}`;
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 const state = { key: "", hello: null, control: null, conversation: "", users: null, live: false, status: null, doing: null, since: 0, disturbed: false, repairing: false };
-const ids = Object.fromEntries(DEVICES.map((name) => [name, random(name)]));
+const ids = Object.fromEntries(DEVICES.map((name) => [name, randomId(name)]));
 const figures = new Figures(DEVICES);
 const picture = new DrawingState(Object.fromEntries(DEVICES.map((name) => [ids[name], name])));
 const playback = new Playback(PARTS.length);
@@ -183,7 +184,7 @@ async function guest(name) {
 
 // Create the conversation as one of Ann's devices; the frames join it.
 function create(token) {
-  const conversation_id = random("stage");
+  const conversation_id = randomId("stage");
   const socket = openSocket(io, base, { auth: { token, device_id: ids.laptop } });
   return new Promise((done, fail) => {
     socket.on("session:opened", async () => {

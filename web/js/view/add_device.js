@@ -2,14 +2,15 @@
 
 import { encode } from "../../vendor/uqr.js";
 import { change } from "../../sdk/src/change.js";
-import { base } from "../address.js";
-import { copy } from "../clipboard.js";
+import { copy, publicAddress } from "../clipboard.js";
 import { $, onClick, toast, write } from "../dom.js";
 import { t } from "../i18n.js";
 import { onChange, state } from "../state.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = 2; // modules of light around the code
+const LINKED = /^d-[0-9a-f]{16}$/; // what the server calls devices that come by a link
+const OWN_MACHINE = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/; // no other device can open it
 
 let connection;
 let link = null; // {code, until}
@@ -24,34 +25,41 @@ export function begin({ client }) {
   });
   // A closed panel shows nobody the code.
   $("mine").addEventListener("toggle", ({ newState }) => newState === "closed" && link && withdraw());
-  let known = 0;
+  let known = new Set();
   onChange(() => {
-    const n = state.devices.length;
-    if (link && n > known) {
-      end();
-      toast(t("deviceAdded"));
-    }
-    known = n;
+    const ids = state.devices.map((one) => one.device_id).filter((id) => LINKED.test(id));
+    if (link && ids.some((id) => !known.has(id))) confirmUse();
+    known = new Set(ids);
     $("add-device").hidden = !state.features.includes("device_links");
   });
 }
 
-const addressOf = (code) => `${base}/#device=${encodeURIComponent(code)}`;
+const addressOf = (code) => `${publicAddress()}/#device=${encodeURIComponent(code)}`;
 
 async function make() {
   const { code, expires_in } = await change(connection, "device:link", {});
   link = { code, until: performance.now() + 1000 * expires_in };
+  if (!$("mine").matches(":popover-open")) return withdraw(); // closed meanwhile
   draw(addressOf(code));
   tick();
+  const unreachable = OWN_MACHINE.test(new URL(publicAddress()).hostname);
+  $("qr").toggleAttribute("hidden", unreachable);
+  write({ "link-how": t(unreachable ? "linkHere" : "linkHow") });
   $("link-device").hidden = true;
   $("linking").hidden = false;
   $("copy-device-link").focus();
 }
 
-function withdraw() {
+// Resolves with whether it could still be used.
+async function withdraw() {
   const { code } = link;
   end();
-  return change(connection, "device:unlink", { code });
+  return (await change(connection, "device:unlink", { code })).withdrawn;
+}
+
+// A device has come by a link: by this one, unless it could still be used.
+async function confirmUse() {
+  if (!(await withdraw())) toast(t("deviceAdded"));
 }
 
 function end() {

@@ -1,6 +1,6 @@
 // The list of the person's conversations on the screen: pinned first, then by activity, the archived ones apart.
 
-import { $, show, write } from "../dom.js";
+import { $, show, toast, write } from "../dom.js";
 import { clock, day, format, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { changed, nameOf, onChange, state } from "../state.js";
@@ -18,7 +18,13 @@ export const address = (id) => `#c=${encodeURIComponent(id)}`;
 
 let most = STEP;
 
-export function begin() {
+export function begin({ client }) {
+  client.on("reset", () => toast(t("reset")));
+  client.on("removed", (c) => {
+    if (c !== state.open) return;
+    toast(t(c.over ? "wasDeleted" : "gone", { title: c.title }));
+    location.hash = "";
+  });
   const lists = $("lists");
   lists.onscroll = () => {
     if (lists.scrollHeight - lists.scrollTop - lists.clientHeight > 400 || most >= state.conversations.size) return;

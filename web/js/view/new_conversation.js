@@ -7,10 +7,15 @@ import { addressed } from "./header.js";
 import { address } from "./list.js";
 
 let client;
+let creating = null;
 
-// Anyone with the link may join, until the owner decides otherwise: the first thing that people do is to share it.
-export async function create(settings) {
-  location.hash = address(await client.create({ access: "open", ...settings }));
+// Anyone with the link may join, until the owner decides otherwise: the first thing that people do is to share it. A second
+// click while it is on its way is for the same one.
+export function create(settings) {
+  creating ??= client.create({ access: "open", ...settings }).finally(() => (creating = null));
+  return creating.then((id) => {
+    location.hash = address(id);
+  });
 }
 
 export function begin(page) {

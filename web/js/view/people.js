@@ -6,7 +6,7 @@ import { copy, copyLink } from "../clipboard.js";
 import { $, onClick, onSubmit, show, toast, write } from "../dom.js";
 import { t } from "../i18n.js";
 import { onChange, state } from "../state.js";
-import { signOut } from "../sign_out.js";
+import { signOutAfterAsking } from "../sign_out.js";
 import { deviceName, stored } from "../storage.js";
 import { confirmed } from "./confirm.js";
 import { leaveAfterAsking, removeAfterAsking } from "./item_menu.js";
@@ -40,7 +40,7 @@ export function begin({ client }) {
     "copy-link": () => copyLink(state.open.id),
     "copy-id": () => copy(state.me, t("copied")),
     "copy-token": () => copy(stored.token, t("copied")),
-    "sign-out": () => signOut(client),
+    "sign-out": () => signOutAfterAsking(client),
     leave: () => leaveAfterAsking(state.open),
     delete: () => removeAfterAsking(state.open),
   });
@@ -96,6 +96,6 @@ export function begin({ client }) {
     });
     $("invite").hidden = c?.invites === "owner" && c.owner !== state.me;
     show($("members"), members.map(member));
-    show($("devices"), devices.map(device));
+    show($("devices"), devices.toSorted((one, other) => other.here - one.here).map(device));
   });
 }

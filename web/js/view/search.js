@@ -110,13 +110,21 @@ function mark() {
 }
 
 // Show an entry of the open conversation, wherever it is.
-export async function jump(seq, since) {
+async function jump(seq, since) {
   const { open: c } = state;
   const node = await goTo(page.log, c, { seq, since });
   if (c !== state.open) return;
   document.querySelector(".hit")?.classList.remove("hit");
   node?.classList.add("hit");
   mark();
+}
+
+// To the message that the address names, once.
+export async function jumpToAddressed() {
+  const seq = Number(/&at=(\d+)/.exec(location.hash)?.[1]);
+  if (!seq || !state.open) return;
+  history.replaceState(null, "", location.hash.replace(/&at=.*/, ""));
+  await jump(seq);
 }
 
 async function toDate(day) {

@@ -1,18 +1,30 @@
 // The sign-in page: become a guest, continue as a guest of this browser, use a token, or the link of another device.
 
 import { kept } from "../address.js";
-import { $, h, onSubmit } from "../dom.js";
+import { $, h, onSubmit, toast } from "../dom.js";
 import { explain, t } from "../i18n.js";
 import { ask } from "../ask.js";
 import { onChange } from "../state.js";
-import { deviceId, deviceName, frame, stored, takeCode } from "../storage.js";
+import { deviceId, deviceName, frame, stored } from "../storage.js";
 
 const GUEST = `${kept}.guest `;
 
-// Show the page until there is a token, then call `enter`.
+// The code of another device's link; it leaves the address at once.
+function takeCode() {
+  const [, code = ""] = /^#device=([^&]+)/.exec(location.hash) ?? [];
+  if (location.hash.startsWith("#device=")) history.replaceState(null, "", location.pathname + location.search);
+  try {
+    return decodeURIComponent(code);
+  } catch {
+    return code; // a link that was cut: the server knows no such code
+  }
+}
+
+// Show the page until there is a token, then call `enter`. A tab that is signed in comes here with a link only.
 export async function signIn(enter) {
   const { notice } = stored;
   const code = takeCode();
+  if (stored.token && !code) return enter();
   const guests = await guestsHere();
   // The only guest, all of whose tabs are closed, continues on the same device; otherwise the page asks.
   const [only, other] = guests;
@@ -28,21 +40,27 @@ export async function signIn(enter) {
   showError(notice);
   stored.notice = null;
 
-  const enterWith = (token, guest, newcomer = false) => {
-    if (guest) stored[`guest ${deviceId()}`] = { ...guest, token };
-    stored.token = token;
+  const leave = (newcomer = false) => {
     $("signin").hidden = true;
     enter(newcomer);
     if (!newcomer) $("new").focus();
   };
-  const onEnter = (id, act) =>
-    onSubmit($(id), async (fields) => {
-      const button = $(id).querySelector("button");
-      button.disabled = true;
-      showError(null);
-      await act(fields);
+  const enterWith = (token, guest, newcomer) => {
+    if (guest) stored[`guest ${deviceId()}`] = { ...guest, token };
+    stored.token = token;
+    leave(newcomer);
+  };
+  // One click does it once.
+  const during = async (button, act) => {
+    button.disabled = true;
+    showError(null);
+    try {
+      await act();
+    } finally {
       button.disabled = false;
-    });
+    }
+  };
+  const onEnter = (id, act) => onSubmit($(id), (fields) => during($(id).querySelector("button"), () => act(fields)));
 
   const keptOf = ({ user_id, name, expires_in }) => ({ user_id, name, until: Date.now() + 1000 * expires_in });
   const continueRemembered = async () => {
@@ -59,16 +77,25 @@ export async function signIn(enter) {
     };
     offer(true);
     $("use-link").focus();
-    $("use-link").onclick = async () => {
-      const answer = await ask("api/device", { code, device_name: deviceName() });
-      const { token, error, device_id } = answer;
-      if (error?.code === "unavailable") return showError(error);
+    // Back to whom this tab is signed in as, or to the page as it is without a link.
+    const decline = (error) => {
       offer(false);
+      if (stored.token) {
+        if (error) toast(explain(error));
+        return leave();
+      }
       $("as-guest").elements.name.focus();
-      if (error) return showError(error.code === "not_found" ? { code: "link_used" } : error);
-      stored.device = device_id;
-      enterWith(token, keptOf(answer));
+      showError(error);
     };
+    $("decline-link").onclick = () => decline(null);
+    const use = async () => {
+      const { token, error, device_id, ...guest } = await ask("api/device", { code, device_name: deviceName() });
+      if (error && (error.retryable || error.code === "unavailable")) return showError(error);
+      if (error) return decline(/^(not_found|invalid_payload)$/.test(error.code) ? { code: "link_used" } : error);
+      stored.device = device_id;
+      enterWith(token, keptOf(guest));
+    };
+    $("use-link").onclick = () => during($("use-link"), use);
   }
 
   const continueAs = ({ device, token, open, remembered, ...guest }) => {
@@ -78,7 +105,12 @@ export async function signIn(enter) {
   };
   // Known by a cookie: on another node of this host, or after the token has expired.
   async function offerRemembered() {
-    const { user_id, name } = frame ? {} : await ask("api/guest/remembered");
+    const { user_id, name, guests_allowed, kept_s } = frame ? {} : await ask("api/guest/remembered");
+    if (guests_allowed === false) {
+      for (const id of ["as-guest", "remembered"]) $(id).remove();
+      $("with-token").parentNode.open = true;
+    }
+    if (kept_s === 0) $("kept").hidden = true;
     if (!user_id || guests.some((guest) => guest.user_id === user_id)) return;
     guests.push({ name, remembered: true });
     draw();

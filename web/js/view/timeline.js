@@ -4,15 +4,23 @@ import { $, focusField, show } from "../dom.js";
 import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { state } from "../state.js";
-import { byOthers, keyOf } from "./entries.js";
+import { byOthers, keyOf, lines } from "./entries.js";
 
 const NEAR = 48; // px: as good as at the end
 const EARLY = 900; // px from its end at which the stretch is moved
 const STRETCH = 240; // entries drawn, however many are loaded; more where few of them are current
 const STEP = 60; // entries by which it is moved
 
+let view;
+
+export const begin = ({ client: { connection, outbox } }) => (view = timeline({ connection, outbox, stop: (c, run) => c.stop(run) }));
+
+export const draw = () => view.draw();
+export const toEnd = () => view.toEnd();
+export const reveal = (entry) => view.reveal(entry);
+
 // `able`: {connection, outbox, stop}
-export function timeline(able) {
+function timeline(able) {
   const log = $("log");
   const scroller = $("scroller");
   let c = null;
@@ -54,7 +62,7 @@ export function timeline(able) {
       atEnd = true;
       top = 0;
     }
-    if (!c?.loaded || !lazy.lines.loaded) return;
+    if (!c?.loaded) return;
     // A person at the end is taken to the first message of others that was missed, once for each divider.
     const { after, upTo } = c.divider ?? {};
     const missed = (entry) => entry.seq > after && entry.seq <= upTo && byOthers(entry);
@@ -91,7 +99,7 @@ export function timeline(able) {
     const inSight = (node) => node.matches(".message") && node.offsetTop + node.offsetHeight > scroller.scrollTop;
     const anchor = !atEnd && [...log.children].find(inSight);
     const stood = anchor?.offsetTop;
-    show(log, lazy.lines.loaded.lines(c, c.shown.slice(low - first, low - first + size), isLive(), { ...able, toEnd }));
+    show(log, lines(c, c.shown.slice(low - first, low - first + size), isLive(), { ...able, toEnd }));
     if (held && !log.contains(document.activeElement)) scroller.focus({ preventScroll: true });
     if (anchor?.isConnected) scroller.scrollTop += anchor.offsetTop - stood;
     goToEnd();
@@ -118,11 +126,12 @@ export function timeline(able) {
     const n = since(read).length;
     $("to-end").hidden = atEnd;
     $("away").textContent = n ? t("missed", { n }) : t("toEnd");
-    if (atEnd && c.head > c.read && document.visibilityState === "visible") c.markRead();
+    // What fails is tried again at the next change or scroll.
+    if (atEnd && c.head > c.read && document.visibilityState === "visible") c.markRead().catch(() => {});
     // Before the entries have their content they are low, and the end seems near the beginning.
     const early = lazy.entryContent.loaded && scroller.scrollTop < EARLY;
-    if (early && low === c.shown[0].seq && able.connection.ready) c.loadBefore();
-    if (c.aside && holdsEnd() && below() < EARLY) c.loadAfter();
+    if (early && low === c.shown[0].seq && able.connection.ready) c.loadBefore().catch(() => {});
+    if (c.aside && holdsEnd() && below() < EARLY) c.loadAfter().catch(() => {});
   }
 
   function toEnd() {

@@ -58,8 +58,7 @@ export async function arrange(client, c, fields) {
 }
 
 export async function upload(client, c, file, { name = file.name || "file", progress = null, signal = null } = {}) {
-  const { token } = client.options;
-  const bearer = typeof token === "function" ? await token(false) : token;
+  const bearer = await client.askToken();
   const url = `${client.connection.route.url}/api/conversations/${encodeURIComponent(c.id)}/files?name=${encodeURIComponent(name)}`;
   const headers = { "Content-Type": file.type || "application/octet-stream", ...(bearer && { Authorization: `Bearer ${bearer}` }) };
   const post = progress && globalThis.XMLHttpRequest ? postTelling : postPlainly;

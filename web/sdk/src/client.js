@@ -1,6 +1,6 @@
 // A user's device: wires connection, outbox and conversations together, and gives each event to its handler.
 
-import { Connection } from "./connection.js";
+import { Connection, failure } from "./connection.js";
 import { Following } from "./following.js";
 import { parts } from "./later.js";
 import { Outbox } from "./outbox.js";
@@ -12,14 +12,22 @@ import { random } from "./wait.js";
  * @property {string} [url] the address of a node, which may have a path
  * @property {string[]} [urls] or of several; nodes name the others, once connected
  * @property {string | ((expired: boolean) => string | Promise<string>)} token a JWT, or what gives one: it is called
- *   for each connection, and with `true` when the last one has expired. One that stays the same ends the client.
+ *   for each connection, and with `true` when the last one has expired. One that stays the same then ends the client;
+ *   when it rejects it is called again later, as for a connection that could not be made.
  * @property {string} [deviceId] keep it, and the server knows the device again; made by chance otherwise
  * @property {string} [deviceName]
- * @property {import("./types.js").Store} [store] where unsent messages and drafts are kept
+ * @property {import("./types.js").Store} [store] where unsent messages and drafts are kept: IndexedDB where there is
+ *   one, otherwise memory
  * @property {boolean} [fixed] connect to `urls` only, whatever other nodes are named
  * @property {boolean} [bot] the messages of this device are a program's
+ */
+
+/**
+ * And what the package gives, or the page.
+ * @typedef {object} Given
  * @property {Function} [io] of socket.io-client
- * @property {typeof import("./snapshots.js")} [snapshots] what `getSnapshot` gives
+ * @property {any} [snapshots] what `getSnapshot` gives: the module
+ * @property {import("./types.js").Store} store
  */
 
 // An agent that has not written yet is called as the server will call it: `support_agent` is Support Agent.
@@ -31,33 +39,45 @@ export class Client {
   name = "";
   node = "";
   graphs = []; // names, the default's first
-  devices = []; // this user's; `here`: this one
+  /** @type {import("./types.js").ClientSnapshot["devices"]} this user's; `here`: this one */
+  devices = [];
   limits = {};
   features = [];
   pushKey = ""; // with which a browser subscribes to notifications, where the server sends them
-  conversations = new Map(); // those of the user, and those that are being opened
+  /** @type {Map<string, import("./conversation.js").Conversation>} those of the user, and those that are being opened */
+  conversations = new Map();
   names = new Map(); // by user id, as met in entries
-  error = null; // {code, message}: why the client has ended, or why no connection is made
+  /** @type {import("./types.js").ProtocolError | null} why the client has ended, or why it is not connected or in step yet */
+  error = null;
   ended = false;
   met = false; // there has been a connection
   whenConnected = async () => {}; // awaited once what was followed is in step; what it rejects with is tried again
   #listeners = new Set();
   #events = new Map(); // name -> set of functions
-  #snapshot = null; // the last one
-  #touched = null; // conversations of which something may have changed since; null: anything may have
+  /** @type {any} the last one */
+  #snapshot = null;
+  /** @type {Set<any> | null} conversations of which something may have changed since; null: anything may have */
+  #touched = null;
   #due = false;
   #token = ""; // that the last connection was made with
+  /** @type {Promise<string> | null} of a token */
+  #asked = null;
+  /** @type {import("./types.js").ProtocolError | null} by which the last one was refused */
+  #expired = null;
 
-  /** @param {Options} options */
-  constructor({ url, urls = [url], store, deviceId = `device-${random(3)}`, ...options }) {
+  /** @param {Omit<Options, "store"> & Given} options */
+  constructor({ url, urls = url ? [url] : [], store, deviceId = `device-${random(3)}`, ...options }) {
     this.options = options;
     this.store = store;
     this.deviceId = deviceId;
     const { io, fixed } = options;
     urls = urls.map((one) => one.replace(/\/+$/, ""));
     this.connection = new Connection({ io, urls, fixed, auth: () => this.#auth() }, {
-      changed: () => this.changed(),
-      refused: (error) => this.#end(error),
+      changed: (error = this.error) => {
+        this.error = error;
+        this.changed();
+      },
+      refused: (error) => this.#refused(error),
       failed: () => this.emit("failed"),
       ready: (payload) => this.#onReady(payload),
       event: (name, payload) => this.#onEvent(name, payload),
@@ -74,6 +94,7 @@ export class Client {
     globalThis.addEventListener?.("online", this.#checkNetwork);
     globalThis.addEventListener?.("offline", this.#checkNetwork);
     this.connection.reconnect();
+    for (const { draft } of this.conversations.values()) draft.flush();
     return this;
   }
 
@@ -103,14 +124,23 @@ export class Client {
   /**
    * Create a conversation; resolves with its id. The fields are those of `conversation:create`. The same again, after
    * an error, creates nothing more.
+   * @param {Partial<import("./protocol.js").ConversationCreate>} [settings]
+   * @returns {Promise<string>}
    */
   async create(settings = {}) {
-    return (await parts.requests.load()).create(this, settings);
+    return (await parts.requests.now()).create(this, settings);
   }
 
-  /** Any other request of the protocol. Resolves with its ack; rejects with `{code, message, retryable, details}`. */
-  request(event, payload) {
-    return this.connection.request(event, payload);
+  /**
+   * Any other request of the protocol. Waits some seconds for a connection that is being made. Resolves with its ack;
+   * rejects with `{code, message, retryable, details}`.
+   * @template {keyof import("./protocol.js").Requests} Event
+   * @param {Event} event
+   * @param {import("./protocol.js").Requests[Event]} payload
+   * @returns {Promise<import("./types.js").Ack<Event>>}
+   */
+  async request(event, payload) {
+    return (await parts.requests.now()).request(this.connection, event, payload);
   }
 
   // Changes
@@ -124,11 +154,16 @@ export class Client {
     return () => void this.#listeners.delete(listener);
   };
 
-  /** `listener(...)` is called at each event of this name: entry, sent, acked, ... Returns what ends that. */
+  /**
+   * `listener(...)` is called at each event of this name: see docs/javascript.md. Returns what ends that.
+   * @param {"acked" | "ended" | "entry" | "event" | "failed" | "ready" | "removed" | "reset" | "sent" | "store_failed"} name
+   * @param {(...facts: any[]) => void} listener
+   * @returns {() => void}
+   */
   on(name, listener) {
     if (!this.#events.has(name)) this.#events.set(name, new Set());
     this.#events.get(name).add(listener);
-    return () => this.#events.get(name).delete(listener);
+    return () => void this.#events.get(name).delete(listener);
   }
 
   emit(name, ...facts) {
@@ -192,10 +227,27 @@ export class Client {
 
   // The connection
 
-  async #auth(expired = false) {
-    const { token, deviceName, bot } = this.options;
-    this.#token = typeof token === "function" ? await token(expired) : token;
-    return { token: this.#token, device_id: this.deviceId, device_name: deviceName, ...(bot && { bot }) };
+  async #auth() {
+    const { deviceName, bot } = this.options;
+    const token = await this.askToken();
+    if (this.#expired && token === this.#token) return this.#end(this.#expired);
+    this.#token = token;
+    this.#expired = null;
+    return { token, device_id: this.deviceId, device_name: deviceName, ...(bot && { bot }) };
+  }
+
+  // One call at a time, however many attempts to connect and uploads there are meanwhile.
+  askToken() {
+    return (this.#asked ??= this.#askToken().finally(() => (this.#asked = null)));
+  }
+
+  async #askToken() {
+    const { token } = this.options;
+    try {
+      return typeof token === "function" ? await token(Boolean(this.#expired)) : token;
+    } catch (error) {
+      throw failure({ code: "token_unavailable", message: String(error?.message ?? error) });
+    }
   }
 
   #onReady(payload) {
@@ -219,21 +271,21 @@ export class Client {
     if (name === "conversation:changed") this.following.readListSoon();
     else if (name === "devices:changed") this.#setDevices(payload.devices);
     else if (name === "presence:changed") this.following.setOnline(payload);
-    else if (name === "session:ended") return this.#end({ code: `session_${payload.reason}` });
+    else if (name === "session:ended") return this.#refused({ code: `session_${payload.reason}` });
     else if (payload?.conversation_id) this.following.onEvent(name, payload);
     this.emit("event", name, payload);
     this.changed(this.conversations.get(payload?.conversation_id));
   }
 
-  // For good, unless the token has expired and there is another one.
-  async #end(error) {
-    this.connection.close();
-    if (/token_expired$/.test(error.code) && typeof this.options.token === "function") {
-      const had = this.#token;
-      const { token } = await this.#auth(true).catch(() => ({ token: had }));
-      if (this.ended) return;
-      if (token !== had) return this.connection.reconnect();
-    }
+  // For good, unless the token has expired and there may be another one.
+  #refused(error) {
+    if (!/token_expired$/.test(error.code) || typeof this.options.token !== "function") return this.#end(error);
+    this.#expired = error;
+    this.connection.renew(this.connection.ready ? null : error);
+  }
+
+  #end(error) {
+    if (this.ended) return;
     this.error = error;
     this.close();
     this.emit("ended", error);

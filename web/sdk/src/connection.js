@@ -2,16 +2,15 @@
 
 import { Route } from "./retry.js";
 import { openSocket } from "./socket.js";
-import { wait } from "./wait.js";
+import { pauseAfter, wait } from "./wait.js";
 
 const CONNECT_MS = 6000;
 const ANSWER_MS = 8000; // a node answers sooner, whatever happens to it
-const NO_ENTRY = /^(token_|invalid_payload|not_allowed)/;
 
 // `retryable`: the outcome is unknown or the server is busy. `details`: see docs/protocol.md, by code.
-const failure = (error) => Object.assign(new Error(error.message), { retryable: true, details: {}, ...error });
+export const failure = (error) => Object.assign(new Error(error.message), { retryable: true, details: {}, ...error });
 
-const offline = () => failure({ code: "offline" });
+export const offline = () => failure({ code: "offline", message: "There is no connection." });
 
 export class Connection {
   ready = null; // session:opened, while the connection lives
@@ -21,18 +20,24 @@ export class Connection {
   #timer;
 
   // options: io, urls, fixed: nodes name no others, auth: resolves with the handshake's
-  // handlers: ready(payload), event(name, payload), refused({code, message}): for good, failed(), changed()
+  // handlers: ready(payload), event(name, payload), refused({code, message}): not to be tried again like this,
+  // failed(): no node could be reached, changed(error): with `error` what the last attempt failed with, or null
   constructor(options, handlers) {
     this.options = options;
     this.handlers = handlers;
     this.route = new Route(options.urls);
   }
 
+  // Neither is there a connection, nor is one being made.
+  get closed() {
+    return !this.#socket && !this.retryAt;
+  }
+
   async request(event, payload) {
     const socket = this.#socket;
     if (!this.ready) throw offline();
     const ack = await socket.timeout(ANSWER_MS).emitWithAck(event, payload).catch(() => {
-      this.#lost(socket, true);
+      this.#lost(socket, { gone: true });
       throw offline();
     });
     if (!ack?.ok) throw failure(ack?.error ?? { code: "internal" });
@@ -47,8 +52,8 @@ export class Connection {
         return await this.request(event, payload);
       } catch (error) {
         if (!error.retryable || !session || this.ready !== session) throw error;
+        await wait(pauseAfter(error, ms));
       }
-      await wait(ms);
       if (this.ready !== session) throw offline();
     }
   }
@@ -68,7 +73,7 @@ export class Connection {
   reconnect() {
     this.close();
     const { io, fixed } = this.options;
-    const auth = (answer) => this.options.auth().then(answer, () => this.#lost(socket));
+    const auth = (answer) => this.options.auth().then(answer, (error) => this.#lost(socket, { error }));
     const socket = (this.#socket = openSocket(io, this.route.url, { auth, reconnection: false }));
     const learn = ({ nodes }) => fixed || this.route.learn(nodes);
     socket.onAny((name, payload) => {
@@ -81,28 +86,33 @@ export class Connection {
         this.handlers.ready(payload);
       } else if (name === "session:ended" && payload.reconnect) {
         learn(payload);
-        this.#lost(socket, true, payload.after_ms);
+        this.#lost(socket, { gone: true, after: payload.after_ms });
       } else this.handlers.event(name, payload);
     });
     socket.on("disconnect", () => this.#lost(socket));
     socket.on("connect_error", ({ data }) => {
       if (this.#socket !== socket) return;
-      if (NO_ENTRY.test(data?.code)) this.handlers.refused(data);
-      else this.#lost(socket);
+      if (data?.code && !data.retryable) this.handlers.refused(data);
+      else this.#lost(socket, { error: data, after: pauseAfter(data, 0) });
     });
     this.#timer = setTimeout(() => this.#lost(socket), CONNECT_MS);
     this.handlers.changed();
   }
 
-  // `after`: the node has said for how many ms to stay away.
-  #lost(socket, gone, after = 0) {
+  // Leave this connection or attempt for the next one, after the usual pause.
+  renew(error) {
+    this.#lost(this.#socket, { error });
+  }
+
+  // `gone`: the node is known to be. `after`: it has said for how many ms to stay away.
+  #lost(socket, { error = null, gone = false, after = 0 } = {}) {
     if (this.#socket !== socket) return;
     if (!this.ready && this.route.allTried) this.handlers.failed();
     const pause = Math.max(after, this.route.next(this.ready ? performance.now() - this.#since : 0, gone));
     this.close();
     this.retryAt = Date.now() + pause;
     this.#timer = setTimeout(() => this.reconnect(), pause);
-    this.handlers.changed();
+    this.handlers.changed(error);
   }
 
   // The network may have changed: a hint only, since a node may be on this machine.

@@ -29,51 +29,62 @@ function bare({ pages, data, ...entry }) {
 
 export class Conversation {
   title = "";
-  /** @type {import("./types.js").Settings["access"]} */
+  /** @type {import("./types.js").Settings["access"] | undefined} */
   access;
-  /** @type {import("./types.js").Settings["agent"]} */
+  /** @type {import("./types.js").Settings["agent"] | undefined} */
   agent;
-  /** @type {string} */
+  /** @type {string | undefined} */
   graph;
-  /** @type {import("./types.js").Settings["multitask_strategy"]} */
+  /** @type {import("./types.js").Settings["multitask_strategy"] | undefined} */
   strategy;
-  /** @type {import("./types.js").Settings["approvals"]} */
+  /** @type {import("./types.js").Settings["approvals"] | undefined} */
   approvals;
-  /** @type {import("./types.js").Settings["invites"]} */
+  /** @type {import("./types.js").Settings["invites"] | undefined} */
   invites;
-  /** @type {string} */
+  /** @type {string | undefined} */
   owner;
   role = ""; // "" until it is known; "invited", owner or member
-  members = null; // once they are asked for
+  /** @type {import("./types.js").Member[] | null} once they are asked for */
+  members = null;
   lastActivity = "";
-  last = null; // the newest message or answer: {seq, user_id, name, text}
-  unread = null; // what the list has counted, and what came since
+  /** @type {import("./types.js").Summary["last"]} the newest message or answer */
+  last = null;
+  /** @type {import("./unread.js").Unread | null} what the list has counted, and what came since */
+  unread = null;
   pinned = false;
   archived = false;
   stale = false; // the list has to be read again
   stream = new Stream();
   wanted = false; // its entries are to be loaded
   loaded = false; // entries are kept; otherwise only counted
-  error = null; // why it could not be opened, or is no longer this user's
+  /** @type {import("./types.js").ProtocolError | null} why it could not be opened, or is no longer this user's */
+  error = null;
   removed = false; // the user is no longer in it, or it was deleted
   closed = false; // by `close`
-  opening = null; // promise of `open`
-  verdict = null; // of the last catch-up: resumed, snapshot or reset
-  entries = []; // without gaps, up to stream.position
-  aside = null; // an earlier stretch without gaps, that is shown instead: see loadAt
+  /** @type {Promise<void> | null} of `open` */
+  opening = null;
+  /** @type {"resumed" | "snapshot" | "reset" | null} of the last catch-up */
+  verdict = null;
+  /** @type {any[]} without gaps, up to stream.position */
+  entries = [];
+  /** @type {any[] | null} an earlier stretch without gaps, that is shown instead: see loadAt */
+  aside = null;
   first = 1; // the oldest seq that the log still holds
   read = 0; // this user's read mark
   reads = new Map(); // everyone's
   delivered = new Map(); // "user_id device_id" -> seq up to which it has everything
   resolved = new Map(); // interrupt -> {value, by}
   deleted = new Set(); // seqs of what was deleted: a page that was read before still has it
-  divider = null; // {after, upTo} of what was missed
+  /** @type {{after: number, upTo: number} | null} of what was missed */
+  divider = null;
   followedAt = 0;
   typing = new Map(); // user id -> timer that ends it
   marked = 0; // counts changes of `reads` and `delivered`
   revised = 0; // counts entries that were replaced
-  snapshot = null; // the last one
-  summary = null; // the last one, of the client's snapshot
+  /** @type {any} the last one */
+  snapshot = null;
+  /** @type {any} the last one, of the client's snapshot */
+  summary = null;
   made = {}; // what snapshots are made of, for as long as it stays
   outdated = true; // something may have changed since the last snapshot
 
@@ -89,7 +100,7 @@ export class Conversation {
       (await client.connection.request("draft:save", { request_id: random(4), conversation_id: id, text })).rev;
     const key = () => `${client.me} ${client.deviceId} ${id}`; // another user may come
     const keep = (kept) => store.keepDraft(key(), kept);
-    this.draft = new Draft(save, () => client.changed(this), keep, store.draft(key()));
+    this.draft = new Draft(save, () => client.changed(this), keep, store.draft(key()), () => !client.ended);
   }
 
   // What it shows
@@ -349,11 +360,11 @@ export class Conversation {
   }
 
   async #request(name, ...given) {
-    return (await parts.requests.load())[name](this.client.connection, this, ...given);
+    return (await parts.requests.now())[name](this.client.connection, this, ...given);
   }
 
   async #act(name, ...given) {
-    return (await parts.actions.load())[name](this.client, this, ...given);
+    return (await parts.actions.now())[name](this.client, this, ...given);
   }
 
   get head() {
@@ -415,7 +426,7 @@ export class Conversation {
       const at = seq - list?.[0]?.seq;
       if (list?.[at]) list[at] = bare(list[at]);
     }
-    if (this.last?.seq === seq) this.last = { ...this.last, text: "", deleted: true };
+    if (this.last && this.last.seq === seq) this.last = { ...this.last, text: "", deleted: true };
     this.revised++;
   }
 
@@ -455,7 +466,7 @@ export class Conversation {
 
   // A catch-up of several pages is one.
   divide(after, upTo) {
-    if (after < this.divider?.upTo) ({ after } = this.divider);
+    if (this.divider && after < this.divider.upTo) ({ after } = this.divider);
     if (upTo > after) this.divider = { after, upTo };
   }
 }

@@ -9,17 +9,27 @@ export class Draft {
   #rev = 0; // the highest that `text` includes
   #dirty = false; // edited here and not yet saved
   #saving = false;
-  #newer = null; // came from elsewhere while being edited here
+  /** @type {{rev: number, text: string} | null} came from elsewhere while being edited here */
+  #newer = null;
+  /** @type {string | null} what the server has, as far as this client knows; null: that is uncertain */
+  #known = "";
   #timer = 0;
 
-  // `save(text)` resolves with the revision. `keep(kept)` keeps what is not saved yet for a reload, or forgets it (null);
-  // `kept` is what was kept before.
-  constructor(save, changed, keep = (_kept) => {}, kept = null) {
+  /**
+   * @param {(text: string) => Promise<number>} save resolves with the revision
+   * @param {() => void} changed
+   * @param {(kept: import("./types.js").KeptDraft | null) => void} keep keeps what is not saved yet for a reload, or forgets it
+   * @param {import("./types.js").KeptDraft | null} kept what was kept before
+   * @param {() => boolean} live the client is not closed
+   */
+  constructor(save, changed, keep = (_kept) => {}, kept = null, live = () => true) {
     this.save = save;
     this.changed = changed;
     this.keep = keep;
+    this.live = live;
     if (!kept) return;
     ({ epoch: this.#epoch, rev: this.#rev } = kept);
+    this.#known = null;
     this.edit(kept.text);
   }
 
@@ -32,6 +42,7 @@ export class Draft {
 
   // The text was sent: empty everywhere, at once.
   clear() {
+    if (!this.text && !this.#dirty) return;
     this.edit("");
     this.flush();
   }
@@ -39,6 +50,7 @@ export class Draft {
   // Another session's draft, the server's at catch-up, or the echo of this one's, known by its ack.
   onRemote({ rev, text }) {
     if (rev <= this.#rev) return;
+    this.#known = text;
     // An emptied field gives way: its text may have been sent, offline, long before the other was written.
     if (this.#saving || (this.#dirty && this.text)) {
       if (rev > (this.#newer?.rev ?? 0)) this.#newer = { rev, text };
@@ -55,27 +67,34 @@ export class Draft {
   startOver(epoch) {
     if (this.#epoch !== undefined && this.#epoch !== epoch) {
       this.#rev = 0;
-      this.#newer = null;
+      this.#newer = this.#known = null;
     }
     this.#epoch = epoch;
   }
 
   async flush() {
     clearTimeout(this.#timer);
-    if (!this.#dirty || this.#saving) return;
-    this.#saving = true;
+    if (!this.#dirty || this.#saving || !this.live()) return;
     this.#dirty = false;
-    try {
-      this.#rev = Math.max(this.#rev, await this.save(this.text));
-    } catch (error) {
-      this.#dirty ||= error.retryable;
-    }
-    this.#saving = false;
-    const newer = this.#newer;
-    if (!this.#dirty) this.keep(null);
+    if (this.text !== this.#known) await this.#save(this.text);
     if (this.#dirty) return this.#later(AGAIN_MS);
+    this.keep(null);
+    const newer = this.#newer;
     this.#newer = null;
     if (newer) this.onRemote(newer);
+  }
+
+  async #save(text) {
+    this.#saving = true;
+    this.#known = null;
+    try {
+      this.#rev = Math.max(this.#rev, await this.save(text));
+      this.#known = text;
+    } catch (error) {
+      this.#dirty ||= error.retryable;
+      this.#known = null;
+    }
+    this.#saving = false;
   }
 
   #later(delay) {

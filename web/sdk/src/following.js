@@ -2,7 +2,7 @@
 
 import { Conversation } from "./conversation.js";
 import { parts } from "./later.js";
-import { random, wait } from "./wait.js";
+import { pauseAfter, random, wait } from "./wait.js";
 
 const SYNC_AT_ONCE = 100; // conversations in one session:sync
 const SOON_MS = 200;
@@ -67,10 +67,12 @@ export class Following {
         await this.#openWanted();
         if (session !== this.#session) return;
         this.catchingUp = false;
+        this.client.error = null;
         this.outbox.pumpAll();
         return this.client.changed();
-      } catch {
-        await wait(ms);
+      } catch (error) {
+        if (session === this.#session && this.connection.ready) Object.assign(this.client, { error }).changed();
+        await wait(pauseAfter(error, ms));
       }
     }
   }
@@ -104,6 +106,7 @@ export class Following {
       throw error;
     } finally {
       this.client.changed(c);
+      this.outbox.pump(c.id);
     }
   }
 
@@ -201,7 +204,7 @@ export class Following {
     } else if (event === "marks:moved") this.#move(c, payload);
     else if (event === "list:changed") Object.assign(c, { pinned: payload.pinned, archived: payload.archived });
     else if (event === "draft:changed") c.draft.onRemote(payload.draft);
-    else if (event === "typing:changed") parts.typing.loaded?.onTyping(this.client, c, payload);
+    else if (event === "typing:changed") parts.typing.load().then(({ onTyping }) => onTyping(this.client, c, payload));
   }
 
   #move(c, { user_id, device_id, read, delivered }) {

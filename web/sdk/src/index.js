@@ -1,19 +1,54 @@
 // The package's entry: a client of Roomgraph for browsers, workers and Node.
 
 import { io } from "socket.io-client";
+import { takeAllParts } from "./all_parts.js";
+import * as changes from "./change.js";
 import { Client } from "./client.js";
 import * as snapshots from "./snapshots.js";
+import { guarded } from "./stores/guarded.js";
+import { indexedDBStore } from "./stores/indexeddb.js";
 import { memoryStore } from "./stores/memory.js";
 
 export { Client } from "./client.js";
 export { Conversation } from "./conversation.js";
 export { deliveredTo, readBy } from "./delivery_marks.js";
+export * from "./protocol.js";
+export { indexedDBStore } from "./stores/indexeddb.js";
 export { memoryStore } from "./stores/memory.js";
 export { textOf } from "./stream.js";
 
+/** @typedef {import("./client.js").Options} Options */
+/** @typedef {import("./types.js").ClientSnapshot} ClientSnapshot */
+/** @typedef {import("./types.js").ConversationSnapshot} ConversationSnapshot */
+/** @typedef {import("./types.js").Entry} Entry */
+/** @typedef {import("./types.js").Link} Link */
+/** @typedef {import("./types.js").Member} Member */
+/** @typedef {import("./types.js").OpenQuestion} OpenQuestion */
+/** @typedef {import("./types.js").ProtocolError} ProtocolError */
+/** @typedef {import("./types.js").Run} Run */
+/** @typedef {import("./types.js").Store} Store */
+/** @typedef {import("./types.js").StoredMessage} StoredMessage */
+/** @typedef {import("./types.js").Summary} Summary */
+
 /**
  * Connect a device, and keep it connected: to another node when its own is gone.
- * @param {import("./client.js").Options} options
- * @returns {import("./client.js").Client}
+ * @param {Options} options
+ * @returns {Client}
  */
-export const connect = (options) => new Client({ io, snapshots, store: memoryStore(), ...options }).connect();
+export function connect({ store = globalThis.indexedDB ? indexedDBStore() : memoryStore(), ...options }) {
+  if (!options.url && !options.urls?.length) throw new TypeError("connect() needs the `url` of a node.");
+  takeAllParts();
+  const client = new Client({ io, snapshots, ...options, store: guarded(store, (error) => client.emit("store_failed", error)) });
+  return client.connect();
+}
+
+/**
+ * A request of the protocol that changes something: it is given a `request_id` and repeated until it is answered, for
+ * half a minute at most. Resolves with its ack; rejects with `{code, message, retryable, details}`.
+ * @template {keyof import("./protocol.js").Requests} Event
+ * @param {Client} client
+ * @param {Event} event
+ * @param {Omit<import("./protocol.js").Requests[Event], "request_id">} payload
+ * @returns {Promise<import("./types.js").Ack<Event>>}
+ */
+export const change = (client, event, payload) => changes.change(client.connection, event, payload);

@@ -1,44 +1,56 @@
-// Modules that come after the start: fetched when first needed, or by `preload`, so that none is missing when the node
-// or the network is lost.
+// Modules that come after the start, so that none is missing when the node or the network is lost.
 
 import { wait } from "./wait.js";
 
 export class Later {
-  loaded = null; // the module, once it has arrived
-  #loading;
+  /** @type {any} the module, once it has arrived */
+  loaded = null;
+  #tries = 0;
+  /** @type {Promise<any> | null} */
+  #trying = null;
+  /** @type {Promise<any> | null} */
+  #loading = null;
 
-  // `fetch` imports it. Some browsers remember that an address has failed: `again(query)` imports it under another one.
-  constructor(fetch, again, onLoaded) {
+  /**
+   * @param {(query: string) => Promise<any>} fetch imports it. Some browsers remember that an address has failed: with a
+   *   query it is another one.
+   * @param {(module: any) => void} [onLoaded]
+   */
+  constructor(fetch, onLoaded) {
     this.fetch = fetch;
-    this.again = again;
     this.onLoaded = onLoaded;
   }
 
-  // Never rejects: tries until it is there.
+  // For what comes when it can: never rejects, tries until it is there.
   load() {
     return (this.#loading ??= this.#load());
   }
 
+  // For what somebody waits for: rejects when it cannot be fetched now; the next call tries again.
+  now() {
+    return (this.#trying ??= this.#try().finally(() => (this.#trying = null)));
+  }
+
   async #load() {
-    for (let tries = 0; !this.loaded; tries++) {
-      const fetched = tries % 2 ? this.again(`?${tries}`) : this.fetch();
-      this.loaded = await fetched.catch(() => wait(Math.min(30_000, 1000 * 2 ** tries)));
+    for (let ms = 1000; !this.loaded; ms = Math.min(30_000, 2 * ms)) await this.now().catch(() => wait(ms));
+    return this.loaded;
+  }
+
+  async #try() {
+    if (this.loaded) return this.loaded;
+    const tries = this.#tries++;
+    try {
+      this.loaded = await this.fetch(tries ? `?${tries}` : "");
+    } catch (error) {
+      throw Object.assign(error, { code: "offline", retryable: true });
     }
     this.onLoaded?.(this.loaded);
     return this.loaded;
   }
 }
 
-// A bundler follows the first import; the second is for modules that are served as they are.
-const part = (file, fetch) => new Later(fetch, (q) => import(/* @vite-ignore */ new URL(file + q, import.meta.url).href));
-
-export const parts = {
-  actions: part("./actions.js", () => import("./actions.js")),
-  deliveryMarks: part("./delivery_marks.js", () => import("./delivery_marks.js")),
-  list: part("./list.js", () => import("./list.js")),
-  requests: part("./requests.js", () => import("./requests.js")),
-  takeover: part("./outbox_takeover.js", () => import("./outbox_takeover.js")),
-  typing: part("./typing.js", () => import("./typing.js")),
-};
-
-export const preload = () => Promise.all(Object.values(parts).map((one) => one.load()));
+/**
+ * The SDK's own, by name: whoever makes a client says first how they come. See all_parts.js.
+ * @type {Record<string, any>}
+ */
+export const parts = {};

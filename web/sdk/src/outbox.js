@@ -2,39 +2,39 @@
 // so the log has their order. Another tab takes over those of a closed one, with their ids: each counts once.
 
 import { parts } from "./later.js";
-import { random, wait } from "./wait.js";
+import { pauseAfter, random, wait } from "./wait.js";
 
 const REPEAT_MS = 1500;
 const TOGETHER = 16;
 
 export class Outbox {
-  // {request_id, conversation_id, text, edits, more, ts, order, user, device, beat, state: waiting | sent | refused, seq, error}
+  // {request_id, conversation_id, text, edits, more, ts, order, user, device, beat, state: waiting | sent | refused, seq, error, delayed}
   items = [];
   stopped = false;
+  lock = null; // see outbox_records.js
   #pumping = new Set();
-  alive; // resolves with this tab's lock, which tells others that it lives
 
   constructor(client) {
     const { store, deviceId: device } = client;
-    const { locks } = store;
     this.client = client;
     this.store = store;
     this.device = device;
-    this.locks = locks;
-    this.alive = new Promise((done) => {
-      if (locks) locks.request(`roomgraph ${device}`, () => new Promise(() => done()));
-      else done();
-    });
+    this.locks = store.locks;
   }
 
-  // It is known which user this is.
+  // There is a connection, so it is known which user this is. What another user has left is sent by that one only.
   start() {
+    const { me } = this.client;
     this.stopped = false;
-    this.started ??= parts.takeover.load().then(({ run }) => run(this)).then(() => (this.started = null));
+    for (const item of this.items) item.user ||= me;
+    this.items = this.items.filter(({ user }) => user === me);
+    this.pumpAll();
+    parts.records.load().then(({ start }) => this.stopped || start(this));
   }
 
   stop() {
     this.stopped = true;
+    parts.records.loaded?.release(this);
   }
 
   of(conversationId) {
@@ -76,13 +76,6 @@ export class Outbox {
     this.remove((item) => item.conversation_id === c.id && seen(item));
   }
 
-  // What this device has left in the store, of no use to another user.
-  forget() {
-    return this.store.step((records, table) => {
-      for (const { request_id, device } of records) if (device === this.device) table.delete(request_id);
-    });
-  }
-
   pumpAll() {
     for (const id of new Set(this.items.map((item) => item.conversation_id))) this.pump(id);
   }
@@ -92,37 +85,50 @@ export class Outbox {
     if (this.#pumping.has(conversation_id)) return;
     this.#pumping.add(conversation_id);
     const next = () => this.of(conversation_id).filter((item) => item.state === "waiting").slice(0, TOGETHER);
-    for (let items; this.client.connection.ready && (items = next())[0]; ) {
-      const codes = await Promise.all(items.map((item, n) => this.#send(item, items[n - 1])));
-      // What came out of order is sent again at once: the one before it was refused.
-      if (codes.some((code) => code && code !== "out_of_order")) await wait(REPEAT_MS);
+    for (let items; this.#maySend(conversation_id) && (items = next())[0]; ) {
+      const pauses = await Promise.all(items.map((item, n) => this.#send(item, items[n - 1])));
+      const pause = Math.max(...pauses);
+      if (pause) await wait(pause);
     }
     this.#pumping.delete(conversation_id);
   }
 
-  // Resolves with the code of an error after which the message is sent again.
+  // A conversation that is to be joined takes messages after that.
+  #maySend(conversationId) {
+    const { connection, conversations } = this.client;
+    const c = conversations.get(conversationId);
+    const joining = c?.wanted && (!c.role || c.role === "invited");
+    return connection.ready && !joining;
+  }
+
+  // Resolves with the ms after which the message is sent again, if it has to be.
   async #send(item, before) {
     const { conversation_id, request_id, text, edits, more } = item;
     const event = edits ? "message:edit" : "message:send";
     const request = { conversation_id, request_id, after: before?.request_id ?? null, text, ...(edits && { seq: edits }), ...more };
+    delete item.delayed;
     try {
       const { seq } = await this.client.connection.request(event, request);
       Object.assign(item, { state: "sent", seq });
       this.client.emit("acked", request_id, seq);
-    } catch ({ code, message, retryable }) {
-      if (retryable) return code;
+    } catch (error) {
+      const { code, message, retryable } = error;
+      // The one before it was refused.
+      if (code === "out_of_order") return 0;
+      if (retryable) {
+        if (code !== "offline") item.delayed = { code, message };
+        this.client.changed();
+        return pauseAfter(error, REPEAT_MS);
+      }
       Object.assign(item, { state: "refused", error: { code, message } });
     }
     this.#keep(item);
+    return 0;
   }
 
   // The store holds what is not acked.
-  async #keep(item) {
+  #keep(item) {
     this.client.changed();
-    await this.alive;
-    this.store.step((_, table) => {
-      if (item.state === "sent") table.delete(item.request_id);
-      else if (this.items.includes(item)) table.put({ ...item, beat: Date.now() });
-    });
+    parts.records.load().then(({ keep }) => keep(this, item));
   }
 }

@@ -54,7 +54,7 @@ function hold(c, keptMs) {
  */
 export function useConversation(client, id, { keptMs = KEPT_MS } = {}) {
   const store = useMemo(() => {
-    const before = new Conversation(nothing(), id);
+    const before = new Conversation(nothing(), id ?? "");
     let shown = client && id ? new Conversation(client, id, memoryStore()) : before; // until it is mounted
     // One that was left and joined again is another object; one to which the user is only invited again is not shown.
     const current = () => {

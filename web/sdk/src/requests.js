@@ -1,18 +1,31 @@
 // Requests about a conversation that do more than ask: questions, older entries, read marks.
 
-import { change } from "./change.js";
+import { change, connected } from "./change.js";
 import { setMarks } from "./delivery_marks.js";
 import { remove as unlist } from "./list.js";
 import { random } from "./wait.js";
 
+export async function request(connection, event, payload) {
+  await connected(connection);
+  return connection.request(event, payload);
+}
+
+const unanswered = new WeakMap(); // client -> request ids of what may have been created, by its settings
+
 // The same settings again, after an error, create nothing more.
 export async function create(client, settings) {
+  if (!unanswered.has(client)) unanswered.set(client, new Map());
+  const ids = unanswered.get(client);
   const same = JSON.stringify(settings);
-  if (client.asked?.same !== same) client.asked = { same, request_id: random(4) };
-  const { request_id } = client.asked;
-  const { conversation_id } = await client.connection.insist("conversation:create", { request_id, ...settings });
-  client.asked = null;
-  return conversation_id;
+  const request_id = ids.get(same) ?? random(4);
+  ids.delete(same); // meanwhile the same again is another one
+  try {
+    const { conversation_id } = await change(client.connection, "conversation:create", { request_id, ...settings });
+    return conversation_id;
+  } catch (error) {
+    if (error.retryable) ids.set(same, request_id);
+    throw error;
+  }
 }
 
 export async function leave(connection, c) {
@@ -43,7 +56,7 @@ export async function respond(connection, c, interrupt_id, value) {
 // The page before the oldest loaded entry.
 export const loadOlder = async (connection, c) =>
   c.hasOlder &&
-  oneAtATime(c, "paging", async () => {
+  together(c, "loadingOlder", async () => {
     const shown = c.shown;
     const { entries, first } = await readPage(connection, c, { before: shown[0].seq });
     if (!entries) return;
@@ -55,7 +68,7 @@ export const loadOlder = async (connection, c) =>
 // The page after the stretch that is shown aside; where it meets the newest entries they are one again.
 export const loadNewer = async (connection, c) =>
   c.aside &&
-  oneAtATime(c, "paging", async () => {
+  together(c, "loadingNewer", async () => {
     const { aside } = c;
     const { entries } = await readPage(connection, c, { after: aside.at(-1).seq });
     if (!entries || c.aside !== aside) return;
@@ -96,17 +109,15 @@ async function readPage(connection, c, which) {
 }
 
 // Everything up to the head, or to this seq, has been read.
-export const markRead = async (connection, c, seq = c.head) =>
-  seq > c.read &&
-  !c.stream.syncing &&
-  connection.ready &&
-  oneAtATime(c, "marking", () => setMarks(c.client, [[c.id, { read: seq }]]));
+export async function markRead(connection, c, seq = c.head) {
+  while (c.marking) await c.marking.catch(() => {});
+  if (seq <= c.read || c.stream.syncing) return;
+  await together(c, "marking", () => setMarks(c.client, [[c.id, { read: seq }]]));
+}
 
-// Scrolling, or the next connection, repeats what has failed.
-async function oneAtATime(c, busy, act) {
-  if (c[busy]) return;
-  c[busy] = true;
-  await act().catch(() => {});
-  c[busy] = false;
-  c.client.changed(c);
+// Calls while it is under way share its end.
+function together(c, name, act) {
+  return (c[name] ??= act()
+    .then(() => c.client.changed(c))
+    .finally(() => (c[name] = null)));
 }

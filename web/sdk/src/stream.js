@@ -11,13 +11,15 @@ export const textOf = (parts) => parts.filter(({ kind, text }) => kind === "text
 const saidBy = (run) => (run?.parts[0] ? run.parts : (run?.withdrawn ?? []));
 
 export class Stream {
-  position = null; // {epoch, seq} of the latest entry; null: nothing is known, and a snapshot comes first
+  /** @type {any} {epoch, seq} of the latest entry; null: nothing is known, and a snapshot comes first */
+  position = null;
   n = 0; // the number of the latest event applied
   head = 0; // the newest entry that is known to exist
   hidden = new Set(); // seqs of entries that are no longer current
   runs = new Map(); // run_id -> run, in the order of their turns; `withdrawn`: parts of the version before
   interrupts = new Map(); // the open ones: id -> {interrupt_id, value, form, seq, run_id}
-  ended = null; // the last run that a final entry has ended, with all that was streamed of it
+  /** @type {any} the last run that a final entry has ended, with all that was streamed of it */
+  ended = null;
   syncing = true; // a view is needed, or on its way: events are kept
   #kept = [];
   #named = 0; // the highest n that is known to exist and not kept

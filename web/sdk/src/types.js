@@ -32,6 +32,7 @@
  * @property {string} device
  * @property {"waiting" | "sent" | "refused"} state
  * @property {{code: string, message: string}} [error] why it was refused
+ * @property {{code: string, message: string}} [delayed] why the server takes it later
  * @property {number} [seq] once it is in the log
  */
 
@@ -78,7 +79,7 @@
 /**
  * @typedef {object} ClientSnapshot
  * @property {Link} status
- * @property {ProtocolError | null} error why the client has ended
+ * @property {ProtocolError | null} error why the client has ended, or why it is not connected or in step yet
  * @property {number} retryAt when the next attempt to connect is due (ms since 1970), or 0
  * @property {string} node
  * @property {string} user_id

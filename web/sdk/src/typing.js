@@ -17,4 +17,5 @@ export function onTyping(client, c, { user_id, typing }) {
   clearTimeout(c.typing.get(user_id));
   c.typing.delete(user_id);
   if (typing) c.typing.set(user_id, setTimeout(() => (c.typing.delete(user_id), client.changed(c)), SHOWN_MS));
+  client.changed(c);
 }

@@ -34,6 +34,10 @@ export function toUIMessages(entries, resolved = new Map(), addresses = new Map(
 /** The ids of files that people have sent. */
 export const filesIn = (entries) => entries.flatMap(({ type, data }) => (type === "message" && data.files) || []).map(({ file_id }) => file_id);
 
+/**
+ * @param {any} entry a message
+ * @param {Map<string, string | null>} addresses
+ */
 function said({ seq, ts, data: { user_id, name, text, files = [] } }, addresses) {
   const parts = [...(text || !files[0] ? [{ type: "text", text }] : []), ...files.map((file) => filePart(file, addresses.get(file.file_id)))];
   return { id: userIdOf(seq), role: "user", metadata: { seq, ts, user_id, name }, parts };

@@ -1,4 +1,4 @@
-// Unsent messages in IndexedDB, which outlive their tab and are shared by all tabs; without IndexedDB nothing is kept.
+// Unsent messages in IndexedDB, which outlive their tab and are shared by all tabs.
 // Drafts are in memory: the server has them, but for what was typed last.
 
 import { memoryStore } from "./memory.js";
@@ -6,7 +6,7 @@ import { memoryStore } from "./memory.js";
 const settled = (request) =>
   new Promise((done, fail) => {
     request.onsuccess = request.oncomplete = () => done(request.result);
-    request.onerror = request.onabort = fail;
+    request.onerror = request.onabort = () => fail(request.error);
   });
 
 async function open(name) {
@@ -20,21 +20,20 @@ async function open(name) {
  * @returns {import("../types.js").Store}
  */
 export function indexedDBStore(name = "roomgraph") {
-  const opened = open(name).catch(() => null);
+  let opened;
   return {
     ...memoryStore(),
     shared: true,
     locks: globalThis.navigator?.locks,
-    // One transaction: `act(records, table)` is given all records; other tabs' come before or after it.
+    // One transaction: `act(records, table)` is given all records; other tabs' come before or after it. Rejects when the
+    // database cannot be opened, is full, or was removed.
     async step(act) {
-      try {
-        const transaction = (await opened).transaction("outbox", "readwrite");
-        const table = transaction.objectStore("outbox");
-        table.getAll().onsuccess = ({ target }) => act(target.result, table);
-        await settled(transaction);
-      } catch {
-        // None, full, or removed: messages on their way are in memory only.
-      }
+      opened ??= open(name);
+      opened.catch(() => (opened = null)); // the next step tries again
+      const transaction = (await opened).transaction("outbox", "readwrite");
+      const table = transaction.objectStore("outbox");
+      table.getAll().onsuccess = ({ target }) => act(target.result, table);
+      await settled(transaction);
     },
   };
 }

@@ -1,0 +1,3 @@
+// Types of the protocol's payloads and entries: they are in protocol.d.ts.
+
+export {};
