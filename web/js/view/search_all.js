@@ -23,7 +23,9 @@ export function begin(page) {
   ({ connection } = page.client);
   const field = $("query-all");
   field.oninput = () => find(field.value.trim());
-  field.onkeydown = ({ key }) => key === "ArrowDown" && $("results").querySelector("a")?.focus();
+  field.onkeydown = ({ key }) => {
+    if (key === "ArrowDown") $("results").querySelector("a")?.focus();
+  };
   onClick({ "end-search-all": end });
   // Also after a hit was opened: the field for a message has the focus then.
   document.addEventListener("keydown", ({ key, target }) => {
