@@ -1,4 +1,4 @@
-"""The bar of a message: all of it in the window, above no other message, one stop for Tab, and a sheet on a phone."""
+"""The bar of a message: all of it in the window, above no other message, and a sheet on a phone."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ WRONG = """() => {
   const room = document.querySelector("#scroller").getBoundingClientRect();
   const outside = [...bar.children].filter((one) => one.checkVisibility()).filter((one) => {
     const { left, right, top, bottom } = one.getBoundingClientRect();
-    return left < Math.max(room.left, box.left) || right > Math.min(room.right, box.right) || top < room.top || bottom > room.bottom;
+    const [from, to] = [Math.max(room.left, box.left), Math.min(room.right, box.right)];
+    return left < from || right > to || top < room.top || bottom > room.bottom;
   });
   const covered = [...document.querySelectorAll("#log article")].filter((one) => {
-    const { left, right, top, bottom } = (one.querySelector(".text, .said, .files") ?? one).getBoundingClientRect();
+    const said = one.querySelector(".text, .said, .files") ?? one;
+    const { left, right, top, bottom } = said.getBoundingClientRect();
     return !one.contains(bar) && left < box.right && right > box.left && top < box.bottom && bottom > box.top;
   });
   return [...outside, ...covered].map((one) => one.outerHTML.slice(0, 200));
@@ -125,4 +127,6 @@ async def test_a_message_that_is_deleted_loses_its_bar_and_is_one_line(
     await expect(page.locator("#log .deleted .bar")).to_have_count(0)
     await expect(page.locator("#log > .bar, body > .bar")).to_have_count(0)
     box = await line.bounding_box()
-    assert box and box["height"] < 30 and box["width"] > 200
+    assert box
+    assert box["height"] < 30
+    assert box["width"] > 200

@@ -139,7 +139,9 @@ async def test_an_image_keeps_its_shape_and_is_enlarged_with_its_name_and_a_down
     await expect(box).to_have_count(0)
 
 
-async def test_what_is_held_above_the_page_is_told_where_to_go(open_page: PageFactory, plans: Conversation) -> None:
+async def test_what_is_held_above_the_page_is_told_where_to_go(
+    open_page: PageFactory, plans: Conversation
+) -> None:
     page = await open_page(0, "Ann", conversation=plans.id)
     await page.evaluate(LOAD)
     over = (

@@ -96,8 +96,9 @@ async def test_an_earlier_version_says_that_it_was_stopped_and_notes_begin_where
     await page.get_by_role("button", name="Earlier version").click()
     await expect(note).to_have_text("Stopped by Ann")
     begins = (
-        "['.note', '.text'].map((one) => { const range = document.createRange(); "
-        "range.selectNodeContents(document.querySelector(`.agent ${one}`)); return range.getBoundingClientRect().left; })"
+        "['.note', '.text'].map((one) => { const range = document.createRange();"
+        "range.selectNodeContents(document.querySelector(`.agent ${one}`));"
+        "return range.getBoundingClientRect().left; })"
     )
     left, text = await page.evaluate(begins)
     assert abs(left - text) < 1
