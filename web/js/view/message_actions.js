@@ -36,7 +36,8 @@ export function begin() {
   $("scroller").addEventListener("scroll", place);
   addEventListener("resize", place);
   onChange(reach);
-  onChange(() => bar && !at.isConnected && hide()); // it was deleted, or another conversation is open
+  // It was drawn again; or it was deleted, or another conversation is open.
+  onChange(() => bar && (at.isConnected ? place() : hide()));
 }
 
 function press(event) {
@@ -85,8 +86,7 @@ function hide() {
 export function keep(node, had) {
   if (!bar || had !== at) return;
   at = node;
-  if (had.contains(bar)) node.append(bar);
-  place();
+  if (had.contains(bar)) node.append(bar); // placed when the message is on the page
 }
 
 // `touched`: by a finger, which needs larger buttons than a bar has: they come up from below, with their names.
