@@ -145,7 +145,7 @@ function place() {
   }
   const within = (value, from, to) => Math.max(from, Math.min(value, to));
   x = within(x, room.left + GAP, room.left + $("scroller").clientWidth - width - GAP);
-  y = within(y, room.top + GAP, room.bottom - height - GAP);
+  y = within(y, room.top, room.bottom - height);
   bar.style.left = `${x - message.left}px`;
   bar.style.top = `${y - message.top}px`;
 }
