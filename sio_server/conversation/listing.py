@@ -138,7 +138,7 @@ def _last_entry(envelope: dict[str, Any]) -> dict[str, Any]:
         "ts": envelope["ts"],
         "user_id": data["user_id"],
         "name": data.get("name", ""),
-        "text": data.get("text", "")[:MAX_LIST_TEXT],
+        "text": (data.get("text") or ", ".join(file["name"] for file in data.get("files") or []))[:MAX_LIST_TEXT],
         **({"files": len(data["files"])} if data.get("files") else {}),
         **({"deleted": True} if data.get("deleted") else {}),
     }

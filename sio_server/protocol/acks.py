@@ -128,7 +128,7 @@ class Invitation(Sent):
 
 
 class LastEntry(Sent):
-    """The newest message or answer, with the beginning of its text."""
+    """The newest message or answer, with the beginning of its text; without one, the names of its files."""
 
     seq: Seq
     type: Literal["message", "answer"]

@@ -333,3 +333,14 @@ async def test_unread_messages_are_counted_in_the_title_and_a_copied_link_leads_
         await plans.send(f"message {number}")
     await until(page, "document.title === '(3) Roomgraph'")
     await expect(page.locator("#list .new .count")).to_have_text("3")
+
+
+async def test_a_starter_is_sent_once_and_the_focus_is_where_people_write(open_page: PageFactory) -> None:
+    page = await open_page(0, "Ann")
+    await create(page)
+    await page.locator("#starters button").first.focus()
+    await page.evaluate("[1, 2].forEach(() => document.querySelector('#starters button').click())")
+    await expect(page.locator("#log .mine")).to_have_count(1)
+    await expect(page.locator("#text")).to_be_focused()
+    await expect(page.locator(".actions")).to_be_visible()
+    assert await look(page, "state.open.entries.filter((e) => e.type === 'message').length") == 1

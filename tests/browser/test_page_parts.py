@@ -86,7 +86,7 @@ async def test_images_files_sources_and_values_are_shown_and_only_what_is_safe_i
     await answered(page, "", parts)
     await expect(page.locator(".part")).to_have_count(7)
     await expect(page.locator(".said img")).to_have_count(1)
-    await expect(page.locator(".file")).to_contain_text(["", "", "too large to be shown (4.2 MB)", "", ""])
+    await expect(page.locator(".file")).to_contain_text(["", "", "too large to be shown (4 MB)", "", ""])
     await expect(page.locator(".of-data dd")).to_have_text(["12", "true"])
     await expect(page.locator(".sources li")).to_have_count(2)
     links = "[...document.querySelectorAll('.said a')].map((a) => [a.protocol, a.rel])"
@@ -124,7 +124,7 @@ async def test_a_long_entry_is_read_in_pages_and_drawn_without_stopping_the_page
         }"""
     )
     await answered(page, "all of it", [{"kind": "text", "text": "all of it"}], pages=80)
-    await page.get_by_role("button", name="Show all (5.2 MB)").click()
+    await page.get_by_role("button", name="Show all (5 MB)").click()
     await page.wait_for_selector(".pieces[data-done]")
     assert await page.evaluate("document.querySelector('.pieces').textContent === whole")
     assert await page.evaluate("slow") < 3000
@@ -197,7 +197,7 @@ async def test_names_titles_and_values_run_in_the_direction_of_their_script(open
     shown = await page.evaluate(FROM_RIGHT)
     assert [place for place, right in shown.items() if not right] == []
     places = {
-        *("strong my-name", "h2 title", "span title", "bdi name", "span quote", "bdi speaker", "figcaption quiet"),
+        *("strong my-name", "h1 title", "span title", "bdi name", "span quote", "bdi speaker", "figcaption quiet"),
         *("b file", "dt facts", "dd facts", "bdi sources", "p words", "button options"),
     }
     assert places <= set(shown)

@@ -182,7 +182,8 @@ async def test_the_last_answer_can_be_regenerated_and_the_last_message_edited(op
     assert await page.input_value("#text") == "first words"
     await page.press("#text", "Escape")
     await expect(page.locator("#editing")).to_be_hidden()
-    await page.get_by_role("button", name="Edit", exact=True).click()
+    await page.locator(".mine .text").hover()
+    await page.get_by_role("button", name="Edit this message").click()
     await say(page, "other words")
     await expect(page.locator(".agent .text")).to_have_text(["other words"])
     await expect(page.locator(".mine .text")).to_have_text(["other words"])

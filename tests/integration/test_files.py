@@ -93,7 +93,7 @@ async def test_a_file_is_uploaded_sent_and_read_on_another_node(place: Place) ->
     }
     assert (entry["data"]["text"], entry["data"]["files"]) == ("", [told])
     (listed,) = (await place.bob.call("conversation:list", {}))["conversations"]
-    assert (listed["last_entry"]["text"], listed["last_entry"]["files"]) == ("", 1)
+    assert (listed["last_entry"]["text"], listed["last_entry"]["files"]) == ("cat.png", 1)
     status, data, headers = await place.download(place.bob, file_id)
     assert (status, data, headers["Content-Type"]) == (200, PNG, "image/png")
     assert headers["Content-Disposition"].startswith("inline;")

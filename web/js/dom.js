@@ -59,6 +59,9 @@ export function show(parent, items) {
   }
 }
 
+// Where the person goes on. On a touch screen it would open the keyboard.
+export const focusField = () => $(matchMedia("(hover: hover)").matches ? "text" : "scroller").focus({ preventScroll: true });
+
 let hiding;
 
 export function toast(text) {

@@ -7,9 +7,11 @@ import { sizeOf } from "./bytes.js";
 
 const MOST = 10; // of a message
 
-const lists = new WeakMap(); // conversation -> its files: {key, name, size, done (0..1), file_id, error, ends}
+const lists = new WeakMap(); // conversation -> its files: {key, name, size, done (0..1), file_id, error, waits, ends}
 let client;
 let keys = 0;
+const due = new Set(); // files that are uploaded when the connection is back, of any conversation
+let wasReady = true;
 
 const of = (c) => lists.get(c) ?? [];
 
@@ -25,7 +27,7 @@ export function begin(page) {
   };
   $("attach").onclick = () => picker.click();
   const chat = $("chat");
-  const showDrop = (over) => chat.classList.toggle("drop", over);
+  const showDrop = (over) => ($("drop").hidden = !over);
   const carriesFiles = ({ dataTransfer }) => state.features.includes("files") && state.open && dataTransfer?.types.includes("Files");
   chat.addEventListener("dragover", (event) => {
     if (!carriesFiles(event)) return;
@@ -41,6 +43,7 @@ export function begin(page) {
   });
   onChange(draw);
   onChange(() => field.check());
+  onChange(goOn);
 }
 
 // Take files into the open conversation's next message.
@@ -53,30 +56,49 @@ export function take(files) {
   for (const file of files) {
     if (list.length >= (client.limits.files ?? MOST)) toast(t("tooManyFiles", { n: client.limits.files ?? MOST }));
     else if (limit && file.size > limit) toast(t("fileTooLarge", { name: file.name, size: sizeOf(limit) }));
-    else upload(c, list, file);
+    else add(c, list, file);
   }
   $("text").focus();
   changed();
 }
 
-async function upload(c, list, file) {
-  const ends = new AbortController();
-  const item = { key: `file ${++keys}`, name: file.name || t("file"), size: file.size, done: 0, file_id: null, error: "", ends };
+function add(c, list, file) {
+  const item = { c, file, key: `file ${++keys}`, name: file.name || t("file"), size: file.size, ends: new AbortController() };
   list.push(item);
+  upload(item);
+}
+
+// What fails with the connection is tried again with the next one, and whenever the person likes.
+async function upload(item) {
+  const { c, file, name, ends } = item;
+  due.delete(item);
+  Object.assign(item, { done: 0, file_id: null, error: "", again: false, waits: !client.connection.ready });
+  changed();
+  if (item.waits) return due.add(item);
   const progress = (part) => {
     item.done = part;
     changed();
   };
   try {
-    ({ file_id: item.file_id } = await c.upload(file, { name: item.name, progress, signal: ends.signal }));
+    ({ file_id: item.file_id } = await c.upload(file, { name, progress, signal: ends.signal }));
   } catch (error) {
-    item.error = error.code === "unavailable" ? t("uploadFailed") : explain(error);
+    const { retryable } = error;
+    if (retryable && of(c).includes(item)) due.add(item);
+    item.waits = retryable && !client.connection.ready;
+    if (!item.waits) Object.assign(item, { error: error.code === "unavailable" ? t("uploadFailed") : explain(error), again: retryable });
   }
   changed();
 }
 
+function goOn() {
+  const { ready } = client.connection;
+  if (ready && !wasReady) for (const item of [...due]) upload(item);
+  wasReady = ready;
+}
+
 function remove(c, item) {
   item.ends.abort();
+  due.delete(item);
   lists.set(c, of(c).filter((one) => one !== item));
   changed();
 }
@@ -85,6 +107,8 @@ function remove(c, item) {
 export const idsOf = (c) => (of(c).every(({ file_id }) => file_id) ? of(c).map(({ file_id }) => file_id) : null);
 
 export const hasFailed = (c) => of(c).some(({ error }) => error);
+
+export const waits = (c) => of(c).some((item) => item.waits);
 
 export const clear = (c) => lists.delete(c);
 
@@ -98,7 +122,12 @@ function draw() {
     key: item.key,
     set: { className: item.error && "failed" },
     name: item.name,
-    about: item.error || (item.file_id ? sizeOf(item.size) : t("uploading", { percent: Math.round(100 * item.done) })),
+    about: item.error || (item.waits ? t("uploadWaits") : item.file_id ? sizeOf(item.size) : t("uploading", { percent: Math.round(100 * item.done) })),
+    again: item.again && (() => upload(item)),
     remove: () => remove(c, item),
+    dress(node) {
+      const button = node.querySelector(".icon");
+      button.title = button.ariaLabel = t("removeFile", item);
+    },
   })));
 }

@@ -32,7 +32,8 @@ export function composer(sent) {
     const c = state.open;
     const text = field.value.trim().toWellFormed();
     if (!text && !more()?.hasFiles()) return;
-    if (new TextEncoder().encode(text).length > MAX_BYTES) return toast(t("tooLong"));
+    const { read } = new TextEncoder().encodeInto(text, new Uint8Array(MAX_BYTES));
+    if (read < text.length) return toast(t("tooLong", { n: text.length - read }));
     if (more()?.send(c, text)) return;
     c.send(text);
     done();

@@ -26,7 +26,8 @@ export function lines(c, entries, atEnd, able) {
   const edited = new Set(waiting.map(({ error, edits }) => !error && edits));
   const shown = entries.filter((entry) => c.isCurrent(entry) && !edited.has(entry.seq));
   const { after, upTo } = c.divider ?? {};
-  const news = shown.filter((entry) => entry.seq > after && entry.seq <= upTo && byOthers(entry));
+  const isNew = (entry) => entry.seq > after && entry.seq <= upTo && byOthers(entry);
+  const news = shown.find(isNew);
   const { asked } = c;
   const items = [];
   const content = lazy.entryContent.loaded;
@@ -80,7 +81,11 @@ export function lines(c, entries, atEnd, able) {
   for (const entry of shown) {
     const { seq, ts, type, data } = entry;
     if (date !== (date = new Date(ts).toDateString())) line(`day ${seq}`, "day", day(new Date(ts)));
-    if (entry === news[0]) line("news", "news", t("missed", { n: news.length }));
+    if (entry === news) {
+      // Of all that are loaded, not only of the stretch; when there are more, that is said.
+      const n = c.shown.filter((one) => isNew(one) && c.isCurrent(one)).length;
+      line("news", "news", t("missed", { n: c.shown[0].seq > Math.max(after + 1, c.first) ? `${n}+` : n }));
+    }
     if (!isMessage(entry)) {
       if (content) line(seq, data.deleted ? "deleted" : type, content.eventOf(entry) ?? t("unknownEntry", { type }));
       continue;

@@ -8,6 +8,8 @@ import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
 import { runKey } from "./entries.js";
 import { markdown } from "./markdown.js";
+import { plain } from "./plain.js";
+import { markMentions, mentionsOf } from "./mentions.js";
 import { showQuestions } from "./question.js";
 import { showReactions } from "./reactions.js";
 import { Said } from "./said.js";
@@ -23,7 +25,7 @@ const SHARE = 4; // drawing a stream may take a fifth of the time
 export function dress(node, had, { agent, name, text, parts, tools = [], interrupts = [], reason, reply_to, files, writing, version, current }, c, connection, one) {
   const apart = interrupts[1] || interrupts[0]?.form?.kind === "review"; // the questions are shown in their cards only
   const part = (which, of = node) => of?.querySelector(which) ?? "";
-  if (part(".text")) write(node, had, text);
+  if (part(".text")) write(node, had, text, c);
   node.said = had?.said ?? new Said();
   const again = writing && one.withdrawn[0];
   if (again && had) node.style.minHeight = `${had.offsetHeight}px`; // steps of the attempt before are gone: nothing moves up
@@ -50,11 +52,13 @@ export function dress(node, had, { agent, name, text, parts, tools = [], interru
 }
 
 // What a person wrote, in nodes that stay while it is the same.
-function write(node, had, text) {
+function write(node, had, text, c) {
   const place = node.querySelector(".text");
-  if (had?.wrote === text) place.replaceWith(had.querySelector(".text"));
-  else markdown(place)(text);
-  node.wrote = text;
+  const wrote = `${text}\0${mentionsOf(c, text)}`;
+  node.wrote = wrote;
+  if (had?.wrote === wrote) return place.replaceWith(had.querySelector(".text"));
+  markdown(place)(text);
+  markMentions(place, c);
 }
 
 function quote(button, c, seq) {
@@ -66,12 +70,14 @@ function quote(button, c, seq) {
   button.onclick = async () => (await lazy.replies.load()).jumpTo(c, seq);
 }
 
+const saidIn = ({ text, files }) => plain(text.slice(0, 500)) || files?.map(({ name }) => name).join(", ") || t("noText");
+
 const noted = new WeakMap(); // conversation -> what was last said of its run
 
 // For screen readers: `latest`, the data of a message that has come, and what happens to the run.
 export function announce(c, latest) {
   const box = $("announced");
-  if (latest) box.textContent = `${latest.name ?? nameOf(latest.user_id)}: ${latest.text.slice(0, 500) || t("noText")}`;
+  if (latest) box.textContent = `${latest.name ?? nameOf(latest.user_id)}: ${saidIn(latest)}`;
   const run = c.stream.current;
   const now = run && noteOf(run);
   if (now && now !== noted.get(c)) box.textContent = now;

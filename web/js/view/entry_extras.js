@@ -5,6 +5,7 @@ import { explain, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf } from "../state.js";
 import { isFinal, isMine } from "./entries.js";
+import { mentionsOf } from "./mentions.js";
 import { reactionsTo } from "./reactions.js";
 import { markOf, noteOf } from "./takeover.js";
 import { versionOf } from "./versions.js";
@@ -53,12 +54,13 @@ export function shapeOf(c, entry, latest, { toEnd }) {
       toEnd();
     }),
     versions: n > 1 && `${at} / ${n}`,
-    note: data.edits ? t("edited") : eventOf(entry),
+    note: data.edits ? t("edited") : eventOf(one),
     took: ended && markOf(one),
     edit: entry === latest.edit && (async () => (await lazy.writing.load()).edit(entry)),
     quote: data.reply_to && lazy.replies.loaded && Object.values(lazy.replies.loaded.quoteOf(c, data.reply_to)),
     files: data.files?.map(({ name }) => name),
     reactions: reactionsTo(c, one.seq).join(" "),
+    mentions: !data.run_id && mentionsOf(c, data.text ?? ""), // of members that are known later
   };
   return { one, data: n > 1 ? { ...one.data, version, current: entry } : data, extras };
 }

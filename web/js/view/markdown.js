@@ -1,6 +1,6 @@
 // Shows Markdown as nodes. marked only parses; every node is made here, so nothing else can come in.
 
-import { Lexer } from "../../vendor/marked.esm.js";
+import { Lexer, Tokenizer, defaults } from "../../vendor/marked.esm.js";
 import { copy } from "../clipboard.js";
 import { fill, h } from "../dom.js";
 import { t } from "../i18n.js";
@@ -13,6 +13,13 @@ const DEEP = /^[ \t]*(>[ \t]*|[-*+][ \t]+|\d+[.)][ \t]+){40}/m; // an attack
 const ENTITIES = { __proto__: null, amp: "&", lt: "<", gt: ">", quot: '"', nbsp: "\xa0" };
 // Ends before punctuation, and with a bracket only if it was opened inside.
 const ADDRESS = /(\bhttps?:\/\/(?:[^\s<>"()，。；：！？）》」]|\([^\s<>"()]*\))*(?:[^\s<>"().,;:!?'\]，。；：！？）》」]|\([^\s<>"()]*\)))/;
+
+// Between letters or digits a star is one: 3*4*5.
+class Signs extends Tokenizer {
+  emStrong(text, masked, before) {
+    return /^\*[^*]/.test(text) && /[A-Za-z0-9)]$/.test(before) && /^\*[A-Za-z0-9(]/.test(text) ? undefined : super.emStrong(text, masked, before);
+  }
+}
 
 let left;
 let linking = false;
@@ -73,7 +80,7 @@ function leaf(text) {
 
 function split(text) {
   try {
-    if (text.length <= MAX_CHARS && !DEEP.test(text)) return new Lexer().lex(text);
+    if (text.length <= MAX_CHARS && !DEEP.test(text)) return new Lexer({ ...defaults, tokenizer: new Signs() }).lex(text);
   } catch {
     // Nested too deeply in some other way.
   }

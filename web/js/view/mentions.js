@@ -1,5 +1,6 @@
-// Whom an @ may mean: the members and the agent, in a list above the field.
+// Whom an @ may mean: the members and the agent, in a list above the field; and marked in what was said.
 
+import { mentions, PERSON } from "../../sdk/src/unread.js";
 import { $, h } from "../dom.js";
 import { nameOf, state } from "../state.js";
 import { initialOf, paint } from "./person.js";
@@ -19,6 +20,35 @@ export function begin() {
 
 // As a mention is read: without spaces.
 const written = (name) => name.replace(/\s/g, "");
+
+// The names and ids that an @ in the conversation may mean, this person's own first.
+const namesIn = (c) => [state.me, state.name, "agent", c.graph, ...(c.members ?? []).flatMap(({ user_id, name }) => [user_id, name])].filter(Boolean);
+
+// What a text mentions, to be marked again when more is known; "" in nearly all texts.
+export const mentionsOf = (c, text) => /[@＠]/.test(text) && namesIn(c).filter((name) => mentions(text, [name])).join();
+
+// Mark them in the nodes of a message.
+export function markMentions(place, c) {
+  const walker = document.createTreeWalker(place, NodeFilter.SHOW_TEXT);
+  const texts = [];
+  for (let node; (node = walker.nextNode()); ) if (/[@＠]/.test(node.data) && !node.parentNode.closest("code, a, .mentioned")) texts.push(node);
+  for (const node of texts) node.replaceWith(...marked(node.data, namesIn(c)));
+}
+
+function marked(text, names) {
+  const parts = [];
+  let done = 0;
+  for (const { 0: found, 1: word, index } of text.matchAll(PERSON)) {
+    const at = names.findIndex((name) => mentions(found, [name]));
+    if (at < 0) continue;
+    // Chinese goes on after a name without a space.
+    const named = written(names[at]);
+    const end = index + 1 + (word.toLowerCase().startsWith(named.toLowerCase()) ? named.length : word.length);
+    parts.push(text.slice(done, index), Object.assign(h("span", text.slice(index, end)), { className: at < 2 ? "mentioned me" : "mentioned" }));
+    done = end;
+  }
+  return [...parts, text.slice(done)];
+}
 
 function people(c) {
   const members = (c.members ?? []).filter(({ user_id }) => user_id !== state.me);

@@ -3,7 +3,7 @@
 import { fill, h, complain } from "../dom.js";
 import { t } from "../i18n.js";
 import { sizeOf } from "./bytes.js";
-import { enlarge, typeOf } from "./part_kinds.js";
+import { enlarge, kindOf } from "./part_kinds.js";
 
 const INLINE = /^image\/(png|jpeg|gif|webp)$/;
 const MAX_WIDTH = 384; // px
@@ -15,7 +15,7 @@ export function showFiles(box, _, c, files) {
 
 function picture(c, file) {
   const { file_id, name, width, height } = file;
-  const node = fill({ is: "picture", enlarge: async () => enlarge(await c.fileUrl(file_id), name) });
+  const node = fill({ is: "picture", enlarge: async () => enlarge(await c.fileUrl(file_id), name, () => download(c, file)) });
   const image = node.querySelector("img");
   image.alt = name;
   if (width && height) {
@@ -31,8 +31,16 @@ function picture(c, file) {
   return node;
 }
 
-function card(c, { file_id, name, mime_type, size }, lost) {
-  const download = async () => Object.assign(h("a"), { href: await c.fileUrl(file_id), download: name }).click();
-  const about = [typeOf(mime_type), sizeOf(size), lost && t("imageLost")].filter(Boolean).join(" · ");
-  return fill({ is: "file", name: [h("bdi", name)], about, save: () => download().catch(complain) });
+function card(c, file, lost) {
+  const { name, mime_type, size } = file;
+  const about = [kindOf(name, mime_type), sizeOf(size), lost && t("imageLost")].filter(Boolean).join(" · ");
+  return fill({ is: "file", name: [h("bdi", name)], about, save: () => download(c, file) });
+}
+
+async function download(c, { file_id, name }) {
+  try {
+    Object.assign(h("a"), { href: await c.fileUrl(file_id), download: name }).click();
+  } catch (error) {
+    complain(error);
+  }
 }

@@ -11,13 +11,20 @@ const ON_THE_WEB = /^https?:/i;
 
 const hostOf = (url) => (URL.canParse(url) ? new URL(url).host : "");
 // Never an address that is not for the web: a link would lead there.
-const save = (url, name) => Object.assign(h("a"), { href: url, download: name }).click();
-export const typeOf = (mime = "") => mime.split(";")[0].split("/").at(-1).toUpperCase().slice(0, 12);
+const download = (url, name) => Object.assign(h("a"), { href: url, download: name }).click();
+
+// What kind of file it is: the ending of its name, otherwise what its type says to people.
+export function kindOf(name, mime = "") {
+  const [, ending] = /[^.]\.([\p{L}\p{N}]{1,8})$/u.exec(name ?? "") ?? [];
+  const [, said] = /^[a-z]+\/(?:x-)?([a-z0-9]{2,5})\b(?![.+-])/i.exec(mime) ?? [];
+  return (ending ?? (/^(plain|octet)$/.test(said) ? "" : (said ?? ""))).toUpperCase();
+}
 
 function image({ url = "", name, mime_type, size, omitted }) {
   if (omitted || !SHOWABLE.test(url)) return file({ url, name, mime_type, size, omitted }, t("image"));
   const words = name || t("image");
-  const node = fill({ is: "picture", enlarge: () => enlarge(url, words), name });
+  const save = url.startsWith("data:") && (() => download(url, words));
+  const node = fill({ is: "picture", enlarge: () => enlarge(url, words, save), name });
   const picture = node.querySelector("img");
   Object.assign(picture, { alt: words, loading: "lazy", referrerPolicy: "no-referrer" });
   picture.onerror = () => node.replaceWith(file({ url, name, mime_type, lost: true }, t("image")));
@@ -25,9 +32,10 @@ function image({ url = "", name, mime_type, size, omitted }) {
   return node;
 }
 
-export function enlarge(url, words) {
-  const at = hostOf(url);
-  const dialog = fill({ is: "lightbox", where: at && [link(url, [at])], close: () => dialog.close() });
+// `save`: of a file that is ours to give; otherwise it is said where the image lies.
+export function enlarge(url, words, save) {
+  const at = !save && hostOf(url);
+  const dialog = fill({ is: "lightbox", name: [h("bdi", words)], where: at && [fill({ is: "link", set: { href: url }, text: [at] })], save, close: () => dialog.close() });
   Object.assign(dialog.querySelector("img"), { alt: words, referrerPolicy: "no-referrer", src: url });
   dialog.ariaLabel = words;
   dialog.onclick = ({ target }) => target === dialog && dialog.close();
@@ -39,12 +47,12 @@ export function enlarge(url, words) {
 function file({ url = "", name, mime_type, size, omitted, lost }, kind = t("file")) {
   const web = ON_THE_WEB.test(url) && URL.canParse(url);
   const words = name || (web && decoded(url)) || kind;
-  const about = [web && hostOf(url), typeOf(mime_type), omitted && t("omitted", { size: sizeOf(size) }), lost && t("imageLost"), !url && !omitted && t("later")];
+  const about = [web && hostOf(url), kindOf(name || decoded(url), mime_type), omitted && t("omitted", { size: sizeOf(size) }), lost && t("imageLost"), !url && !omitted && t("later")];
   return fill({
     is: "file",
     name: web ? [fill({ is: "link", set: { href: url }, text: [words] })] : [words],
     about: about.filter(Boolean).join(" · "),
-    save: !web && url.startsWith("data:") && (() => save(url, words)),
+    save: !web && url.startsWith("data:") && (() => download(url, words)),
   });
 }
 

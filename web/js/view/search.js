@@ -5,7 +5,7 @@ import { $, onClick, onSubmit, write } from "../dom.js";
 import { t } from "../i18n.js";
 import { state } from "../state.js";
 import { goTo } from "./loaded.js";
-import { folded } from "./plain.js";
+import { folded, placesOf } from "./plain.js";
 
 const STILL_MS = 350; // without a key press: a search costs the server more than other requests
 
@@ -137,9 +137,8 @@ async function toDate(day) {
 function* rangesOf(words) {
   const walker = document.createTreeWalker($("log"), NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode()); ) {
-    const text = folded(node.data);
-    for (let at = -1; (at = text.indexOf(words, at + 1)) >= 0; ) {
-      yield new StaticRange({ startContainer: node, startOffset: at, endContainer: node, endOffset: at + words.length });
+    for (const [from, to] of placesOf(node.data, words)) {
+      yield new StaticRange({ startContainer: node, startOffset: from, endContainer: node, endOffset: to });
     }
   }
 }

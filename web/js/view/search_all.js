@@ -1,11 +1,11 @@
 // Searches all of the person's conversations: titles at once, messages on the server; each hit leads to its message.
 
-import { $, h, show } from "../dom.js";
+import { $, h, onClick, show } from "../dom.js";
 import { explain, t } from "../i18n.js";
 import { changed, nameOf, onChange, state } from "../state.js";
 import { titleOf } from "./header.js";
 import { address, briefly } from "./list.js";
-import { folded, plain } from "./plain.js";
+import { folded, placesOf, plain } from "./plain.js";
 
 const STILL_MS = 350;
 const TITLES = 5; // at most
@@ -23,13 +23,24 @@ export function begin(page) {
   ({ connection } = page.client);
   const field = $("query-all");
   field.oninput = () => find(field.value.trim());
-  field.onkeydown = (event) => {
-    if (event.key === "Escape") find((field.value = ""));
-    if (event.key === "ArrowDown") $("results").querySelector("a")?.focus();
+  field.onkeydown = ({ key }) => {
+    if (key === "ArrowDown") $("results").querySelector("a")?.focus();
   };
+  onClick({ "end-search-all": end });
+  // Also after a hit was opened: the field for a message has the focus then.
+  document.addEventListener("keydown", ({ key, target }) => {
+    const here = target === document.body || target.closest("#side") || (target.id === "text" && !target.value && $("editing").hidden && $("replying").hidden);
+    if (key === "Escape" && query && here) end();
+  });
   $("results-more").onclick = more;
   onChange(draw);
   if (field.value) field.oninput(); // typed before this module was there
+}
+
+function end() {
+  $("query-all").value = "";
+  find("");
+  $("query-all").focus();
 }
 
 function find(words) {
@@ -66,18 +77,18 @@ async function more() {
 // The text with what was searched for marked.
 function marked(text) {
   const parts = [];
-  const lower = folded(text);
-  const words = folded(query);
-  let from = 0;
-  for (let at; (at = lower.indexOf(words, from)) >= 0; from = at + words.length) {
-    parts.push(text.slice(from, at), h("mark", text.slice(at, at + words.length)));
+  let done = 0;
+  for (const [from, to] of placesOf(text, folded(query))) {
+    if (from < done) continue;
+    parts.push(text.slice(done, from), h("mark", text.slice(from, to)));
+    done = to;
   }
-  return [...parts, text.slice(from)];
+  return [...parts, text.slice(done)];
 }
 
 function draw() {
   $("lists").hidden = Boolean(query);
-  $("found").hidden = !query;
+  $("found").hidden = $("end-search-all").hidden = !query;
   if (!query) return;
   const words = folded(query);
   const titled = [...state.conversations.values()].filter((c) => c.role && folded(titleOf(c)).includes(words)).slice(0, TITLES);

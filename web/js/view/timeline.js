@@ -1,6 +1,6 @@
 // The open conversation's log on the screen: a stretch of the loaded entries, at its end unless scrolled up.
 
-import { $, show } from "../dom.js";
+import { $, focusField, show } from "../dom.js";
 import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { state } from "../state.js";
@@ -81,7 +81,9 @@ function timeline(able) {
     const content = lazy.entryContent.loaded;
     content?.announce(c, drawn && since(drawn).at(-1)?.data);
     drawn = headOf();
-    $("stop").hidden = !c.stream.current;
+    const stopped = !c.stream.current;
+    if (stopped && document.activeElement === $("stop")) focusField();
+    $("stop").hidden = stopped;
     content?.stream(log, keepEnd);
     settle();
   }

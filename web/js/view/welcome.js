@@ -1,7 +1,7 @@
 // What an empty conversation shows: who answers here, what it can do, and messages to begin with.
 
 import { copyLink } from "../clipboard.js";
-import { $, h, onClick, write } from "../dom.js";
+import { $, focusField, h, onClick, write } from "../dom.js";
 import { language, t } from "../i18n.js";
 import { nameOf, onChange, state } from "../state.js";
 import { initialOf, paint } from "./person.js";
@@ -12,6 +12,13 @@ const SAID = /^(message|answer|interrupt|stopped|failed)$/;
 
 let client;
 let drawn;
+
+// Once, however often it is clicked before the conversation is drawn again.
+function begins(text) {
+  for (const one of $("starters").children) one.disabled = true;
+  state.open.send(text);
+  focusField();
+}
 
 export function begin(page) {
   ({ client } = page);
@@ -43,6 +50,6 @@ function draw() {
   $("welcome-face").hidden = !answers;
   paint($("welcome-face"), id);
   const starters = concierge && c.agent === "always" ? STARTERS : [];
-  const say = (starter) => Object.assign(h("button", t(starter)), { onclick: () => state.open.send(t(starter)) });
+  const say = (starter) => Object.assign(h("button", t(starter)), { onclick: () => begins(t(starter)) });
   $("starters").replaceChildren(...starters.map(say));
 }

@@ -42,7 +42,8 @@ export function end() {
   reply(null);
 }
 
-export const hasFiles = () => Boolean(state.open && lazy.attachments.loaded?.filesOf(state.open)[0]);
+// Something besides a text: those of an edited message stay.
+export const hasFiles = () => Boolean(editing ? editing.data.files : state.open && lazy.attachments.loaded?.filesOf(state.open)[0]);
 
 // Returns whether it has taken the text.
 export function send(c, text) {
@@ -54,7 +55,7 @@ export function send(c, text) {
   const files = attachments?.idsOf(c) ?? [];
   if (!files[0] && !hasFiles() && !replying) return false;
   if (attachments?.idsOf(c) === null) {
-    toast(t(attachments.hasFailed(c) ? "removeFailed" : "stillUploading"));
+    toast(t(attachments.hasFailed(c) ? "removeFailed" : attachments.waits(c) ? "filesWait" : "stillUploading"));
     return true;
   }
   c.send(text, { replyTo: replying, files });

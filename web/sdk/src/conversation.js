@@ -16,6 +16,9 @@ const NOT_SHOWN = new Set(["interrupt_resolved", "message_deleted", "reaction_ch
 // Other fields of a message's request.
 const besides = (replyTo, files) => ({ ...(replyTo && { reply_to: replyTo }), ...(files?.length && { files }) });
 
+// As the server's list has them in the place of a text.
+const fileNames = ({ files = [] }) => files.map(({ name }) => name).join(", ");
+
 const notLoaded = () => Object.assign(new Error("The message is not loaded: give replyTo and files."), { code: "not_found" });
 
 // What is left of an entry whose text was deleted.
@@ -400,7 +403,7 @@ export class Conversation {
       this.lastActivity = ts;
       if (seq > this.read && this.unread?.add(entry, me, [me, name]) === false) this.stale = true;
       if (hides?.includes(this.last?.seq)) Object.assign(this, { last: null, stale: true });
-      if (type === "message" || type === "answer") this.sayLast({ seq, ...data });
+      if (type === "message" || type === "answer") this.sayLast({ seq, ...data, text: data.text || fileNames(data) });
       this.typing.delete(data.user_id);
     }
     if (this.loaded) this.entries.push(...entries);

@@ -654,7 +654,7 @@ export type Joined = {
   by?: By;
 };
 
-/** The newest message or answer, with the beginning of its text. */
+/** The newest message or answer, with the beginning of its text; without one, the names of its files. */
 export type LastEntry = {
   seq: number;
   type: "message" | "answer";

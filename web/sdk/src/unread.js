@@ -3,7 +3,7 @@
 const SAID = new Set(["message", "answer", "interrupt", "failed"]);
 const MOST = 100; // as the server counts
 // The same rule as sio_server/protocol/mention.py.
-const PERSON = /(?<![A-Za-z0-9_@.+-])[@＠]([\p{L}\p{N}][\p{L}\p{N}_.@+:|~-]*)/gu;
+export const PERSON = /(?<![A-Za-z0-9_@.+-])[@＠]([\p{L}\p{N}][\p{L}\p{N}_.@+:|~-]*)/gu;
 const plain = (name) => name.replace(/\s/g, "").replace(/[.@+:|~-]+$/, "").toLowerCase();
 
 export function mentions(text, names) {
