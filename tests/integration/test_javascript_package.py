@@ -53,7 +53,7 @@ process.stdin.on("data", () => plans.send("sent while no node was there"));
 """
 # Does what it does at once, before there is a connection, and ends when its client is closed.
 BRIEF = """
-import { change, connect } from "roomgraph";
+import { connect } from "roomgraph";
 const [url, token] = process.argv.slice(2);
 let asked = 0;
 const client = connect({
@@ -71,7 +71,7 @@ plans.saveDraft("half");
 plans.send("one");
 const isThere = () => plans.getSnapshot().entries.some(({ data }) => data.text === "one");
 await new Promise((sent) => plans.subscribe(() => isThere() && sent()));
-await change(client, "conversation:rename", { conversation_id: id, title: "Better plans" });
+await client.request("conversation:rename", { conversation_id: id, title: "Better plans" });
 plans.setTyping(true);
 plans.saveDraft("more");
 client.close();
@@ -80,7 +80,7 @@ const refused = await client.create().catch(({ code }) => code);
 console.log(JSON.stringify({ asked, error, refused, status: client.getSnapshot().status }));
 """
 TYPED = """
-import { change, connect, indexedDBStore, memoryStore, textOf } from "roomgraph";
+import { connect, indexedDBStore, memoryStore, textOf } from "roomgraph";
 import type { Answer, ClientSnapshot, ConversationSnapshot, Entry, OpenQuestion } from "roomgraph";
 import type { Options, Run, Store } from "roomgraph";
 import { indexedDBStore as same } from "roomgraph/stores/indexeddb";
@@ -100,7 +100,7 @@ const question: OpenQuestion | undefined = state.questions[0];
 const options: Options = { url: "http://127.0.0.1:9000", token: "t", store: same("mine") };
 const store: Store = memoryStore();
 const known: ClientSnapshot = client.getSnapshot();
-const renamed: Promise<{ ok: true }> = change(client, "device:rename", { device_id: "d", device_name: "Phone" });
+const renamed: Promise<{ ok: true }> = client.request("device:rename", { device_id: "d", device_name: "Phone" });
 const found: Promise<number[]> = client
   .request("message:search", { query: "plans", limit: 5 })
   .then(({ hits }) => hits.map(({ seq }) => seq));
