@@ -151,6 +151,7 @@ async def test_what_is_more_than_a_session_may_follow(project: Path, tmp_path: P
         "approval",
         "question",
         "stop",
+        "unsent",
         "regenerate",
         "resume",
         "step",

@@ -82,7 +82,7 @@ console.log(JSON.stringify({ asked, error, refused, status: client.getSnapshot()
 TYPED = """
 import { connect, indexedDBStore, memoryStore, textOf } from "roomgraph";
 import type { Answer, ClientSnapshot, ConversationSnapshot, Entry, OpenQuestion } from "roomgraph";
-import type { Options, Run, Store } from "roomgraph";
+import type { Options, Resolved, Run, Store } from "roomgraph";
 import { indexedDBStore as same } from "roomgraph/stores/indexeddb";
 const token = async (expired: boolean) => (expired ? "new" : "old");
 const client = connect({ urls: ["http://127.0.0.1:9000"], token, store: indexedDBStore() });
@@ -112,6 +112,21 @@ client.getSnapshot().error.code;
 connect({ url: "http://127.0.0.1:9000" });
 // @ts-expect-error: not what a snapshot has
 plans.getSnapshot().nothing;
+client.on("entry", (conversation, { seq, type }) => conversation.markRead(seq).catch(() => type));
+client.on("ended", ({ code }) => code);
+// @ts-expect-error: there is no such event
+client.on("entri", () => {});
+// @ts-expect-error: there is no such setting
+client.create({ titel: "Plans" });
+export async function act() {
+  await client.ready();
+  await plans.stop();
+  await plans.stop("r1");
+  await plans.markRead();
+  const at: number | null = await plans.loadAt({ since: "2026-01-01T00:00:00Z" });
+  const resolved: Resolved = await plans.respond("i1", "yes");
+  return [at, resolved.outcome];
+}
 end();
 export { answers, found, known, options, question, renamed, said, seqs, sent, store, titles };
 """
@@ -144,6 +159,17 @@ def test_the_types_of_the_package_hold_for_its_users(project: Path, module: str)
     (project / "user.ts").write_text(TYPED)
     options = ("--noEmit", "--strict", "--exactOptionalPropertyTypes", "--target", "ES2023", "--lib", "ES2023,DOM")
     run(TSC, *options, *module.split(), "user.ts", cwd=project)
+
+
+def test_the_types_need_no_browser(project: Path) -> None:
+    """What Node has itself is declared by @types/node, which a program has that checks its types."""
+    (project / "node.ts").write_text(
+        'import { connect } from "roomgraph";\n'
+        'connect({ url: "http://127.0.0.1:9000", token: "t", bot: true }).close();\n'
+        "declare global {\n  interface Blob {}\n  interface AbortSignal {}\n}\n"
+    )
+    options = ("--noEmit", "--strict", "--target", "ES2023", "--lib", "ES2023", "--module", "NodeNext")
+    run(TSC, *options, "node.ts", cwd=project)
 
 
 async def test_a_program_sends_and_hears_answers_and_goes_on_when_its_node_dies(
