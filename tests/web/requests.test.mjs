@@ -79,11 +79,11 @@ test("a run is stopped by itself or its id", async () => {
 });
 
 test("an answer to a question resolves with how it was answered", async () => {
-  const first = { outcome: "answered", value: "no", by: { user_id: "bob" } };
+  const first = { seq: 4, value: "no", by: { user_id: "bob" } };
   const { c } = await conversation(() => {
     throw Object.assign(failure("already_resolved", false), { details: first });
   });
-  assert.equal(await c.respond("i1", "yes"), first);
+  assert.deepEqual(await c.respond("i1", "yes"), { interrupt_id: "i1", outcome: "answered", ...first });
 });
 
 test("others are seen typing before this user has typed", async () => {

@@ -55,8 +55,8 @@ export async function respond(connection, c, interrupt_id, value) {
     const answer = { conversation_id: c.id, interrupt_id, value };
     c.resolved.set(interrupt_id, await change(connection, "interrupt:respond", answer));
   } catch (error) {
-    if (error.code === "already_resolved") c.resolved.set(interrupt_id, error.details);
-    else throw error;
+    if (error.code !== "already_resolved") throw error;
+    c.resolved.set(interrupt_id, { interrupt_id, outcome: "answered", ...error.details });
   }
   c.client.changed(c);
   return c.resolved.get(interrupt_id);
