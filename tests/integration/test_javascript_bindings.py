@@ -167,12 +167,12 @@ async def test_the_complete_program_of_the_documentation_says_what_is_said(
         )
         assert program.stdout is not None
         try:
-            async with within(30, "its message"):
-                said = 0
-                while said < times:
+            told: list[str] = []
+            async with within(60, f"its message, number {times}", lambda told=told: told):
+                while sum(line.endswith("message Ann Hello from Node") for line in told) < times:
                     line = (await program.stdout.readline()).decode()
                     assert line, "it has ended"
-                    said += line.rstrip().endswith("message Ann Hello from Node")
+                    told.append(line.strip())
         finally:
             program.kill()
             await program.wait()
