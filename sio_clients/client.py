@@ -81,8 +81,8 @@ class ChatClient:
         """Connect to the first node that answers. Raises Refused (a bad token) or NotConnected."""
         try:
             await self._connection.start()
-        except RoomgraphError:
-            await self.close()
+        except BaseException:
+            await self.close()  # also when the program no longer waits: nothing connects in the background
             raise
 
     async def close(self) -> None:

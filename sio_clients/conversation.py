@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -150,9 +151,9 @@ class Conversation:
         request: dict[str, Any] = {"conversation_id": self.id, "text": text}
         if reply_to is not None:
             request["reply_to"] = reply_to
-        if files:
-            request["files"] = [one if isinstance(one, str) else await self.upload(one) for one in files]
-        ack = await self._pipeline.send(ClientEvent.MESSAGE_SEND, request, request_id)
+        ack = await self._pipeline.send(
+            ClientEvent.MESSAGE_SEND, partial(self._with_files, request, files) if files else request, request_id
+        )
         return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
 
     async def entries(self) -> AsyncIterator[Entry]:
@@ -280,24 +281,33 @@ class Conversation:
 
         What it replies to and its files stay, unless others are given: 0 and `()` take them away.
         """
-        request: dict[str, Any] = {"conversation_id": self.id, "seq": seq, "text": text}
-        had = await self._data_of(seq) if reply_to is None or files is None else {}
-        if reply_to is None:
-            reply_to = had.get("reply_to")
-        if files is None:
-            files = [file["file_id"] for file in had.get("files", ())]
-        if reply_to:
-            request["reply_to"] = reply_to
-        if files:
-            request["files"] = [one if isinstance(one, str) else await self.upload(one) for one in files]
+        request = partial(self._edited, seq, text, reply_to, files)
         ack = await self._pipeline.send(ClientEvent.MESSAGE_EDIT, request, request_id)
         return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
 
-    async def _data_of(self, seq: int) -> dict[str, Any]:
-        """What the entry says; nothing when the log does not have it, of which the server will complain."""
-        request = {"conversation_id": self.id, "after": max(0, seq - 1), "limit": 1}
-        page = await self._client.request(ClientEvent.HISTORY_READ, request)
-        return next((dict(entry["data"]) for entry in page["entries"] if entry["seq"] == seq), {})
+    async def _edited(
+        self, seq: int, text: str, reply_to: int | None, files: Sequence[Source] | None
+    ) -> dict[str, Any]:
+        """The request that replaces a message: it names all that the message has from now on."""
+        if reply_to is None or files is None:
+            page = await self._client.request(
+                ClientEvent.HISTORY_READ, {"conversation_id": self.id, "after": max(0, seq - 1), "limit": 1}
+            )
+            old = next((entry for entry in await self._entries_of(page) if entry.seq == seq), None)
+            if reply_to is None and old is not None:
+                reply_to = old.data.get("reply_to")
+            if files is None:
+                files = [one["file_id"] for one in old.files] if old is not None else []
+        request: dict[str, Any] = {"conversation_id": self.id, "seq": seq, "text": text}
+        if reply_to:
+            request["reply_to"] = reply_to
+        return await self._with_files(request, files)
+
+    async def _with_files(self, request: dict[str, Any], files: Sequence[Source]) -> dict[str, Any]:
+        """The request with the ids of these files, which are uploaded if they have none."""
+        if files:
+            request["files"] = [one if isinstance(one, str) else await self.upload(one) for one in files]
+        return request
 
     async def upload(self, source: Path | tuple[str, bytes]) -> str:
         """Upload a file, which a message of this user may take within an hour; returns its id."""

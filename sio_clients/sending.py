@@ -40,13 +40,19 @@ class Pipeline:
         self._last: _Message | None = None
         self._places = asyncio.Semaphore(PIPELINED)
 
-    async def send(self, event: str, payload: dict[str, Any], request_id: str | None) -> dict[str, Any]:
-        """Send a message, or an edit, until it is answered; return its ack."""
+    async def send(
+        self, event: str, payload: dict[str, Any] | Callable[[], Awaitable[dict[str, Any]]], request_id: str | None
+    ) -> dict[str, Any]:
+        """Send a message, or an edit, until it is answered; return its ack.
+
+        One whose payload takes time to make, as its files must be uploaded, keeps the place of its call.
+        """
         async with self._places:
             message = _Message(request_id or uuid.uuid4().hex, self._last and self._last.latest_unsettled())
             self._last = message
             try:
-                ack = await self._send(event, payload, message)
+                made = payload if isinstance(payload, dict) else await payload()
+                ack = await self._send(event, made, message)
                 message.before = None  # it is in the log as well
                 return ack
             finally:

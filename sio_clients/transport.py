@@ -116,18 +116,25 @@ class Transport:
         return {name: value for name, value in ack.items() if name != "ok"}
 
     async def close(self) -> None:
-        """Say goodbye and close."""
-        if self._sio is not None:
-            # In a task of its own that is left alone after its time: the library catches cancellations in
-            # places, and a close that waits for ever would keep a program from ending.
-            goodbye = asyncio.ensure_future(self._sio.disconnect())
+        """Say goodbye and close. All is closed also when this is cancelled meanwhile."""
+        try:
+            await self._say_goodbye()
+        finally:
+            self._end()
+            if self._http is not None:
+                await self._http.close()
+
+    async def _say_goodbye(self) -> None:
+        if self._sio is None:
+            return
+        # In a task of its own that is left alone after its time: the library catches cancellations in
+        # places, and a close that waits for ever would keep a program from ending.
+        goodbye = asyncio.ensure_future(self._sio.disconnect())
+        try:
             await asyncio.wait({goodbye}, timeout=GOODBYE_TIMEOUT_S)
+        finally:
             goodbye.cancel()
-            if goodbye.done() and not goodbye.cancelled():
-                goodbye.exception()  # it is closed either way
-        self._end()
-        if self._http is not None:
-            await self._http.close()
+            goodbye.add_done_callback(_drop_error)  # it is closed either way
 
     async def cut(self) -> None:
         """End the connection without a goodbye, as a network does that goes away."""
@@ -159,6 +166,11 @@ class Transport:
                 answer.set_exception(ConnectionLost())
                 answer.exception()  # whoever waits gets it; if nobody waits any more, that is no error
         self._on_lost()
+
+
+def _drop_error(task: asyncio.Future[None]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def socket_path(url: str) -> str:

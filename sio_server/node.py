@@ -323,6 +323,10 @@ class Node:
         try:
             store = FileStore(url)
             folder = store.folder_id()
+            await store.check()
+        except Unavailable as exc:
+            log.warning("FILES_URL=%s cannot be used now: %s", url, exc.__cause__ or exc)
+            return store
         except (ValueError, OSError) as exc:
             if "files_url" in self._settings.model_fields_set:
                 raise SettingsError(f"FILES_URL={url}: {exc}. {hint('FILES_URL')}.") from None

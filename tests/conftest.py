@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from sio_server.local.ports import REDIS_PORT_OFFSET, is_free
 from sio_server.protocol.events import CHANGES
 from sio_server.store.connection import connect
 from sio_server.store.scripts import Scripts
+from tests.garbage import complaints
 from tests.waiting import Changes, poll
 
 # How long an example takes says how busy the machine is.
@@ -36,6 +38,19 @@ NODE_SETTINGS = {
     **{"AUTH_MODE": "guest", "AUTH_SECRET": SECRET, "WORD_DELAY": "0.005", "PRESENCE_GRACE": "1"},
     "AGENT_TITLES": "off",  # so that logs have the entries that a test makes
 }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """A test of faults fails when it has left something open. For all tests, collecting would take too long."""
+    try:
+        yield
+    finally:
+        if item.get_closest_marker("faults"):
+            # The frames of a failure would be kept until the next test begins.
+            sys.last_value = sys.last_traceback = None
+            if left := complaints():
+                pytest.fail("left open:\n" + "\n".join(left), pytrace=False)
 
 
 def free_ports(nodes: int) -> int:
@@ -167,6 +182,13 @@ class PlainSio(socketio.AsyncClient):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(reconnection=False, handle_sigint=False)
+
+    async def connect(self, *args: Any, **options: Any) -> None:
+        try:
+            await super().connect(*args, **options)
+        except BaseException:
+            await self.eio.disconnect()  # otherwise the HTTP session of a handshake that failed stays open
+            raise
 
     async def _handle_error(self, namespace: str, data: Any) -> None:
         await super()._handle_error(namespace, data)

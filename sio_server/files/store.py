@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import textwrap
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +20,7 @@ AT_ONCE_BYTES = 1024 * 1024  # what is not longer is written in one request
 PART_BYTES = 5 * 1024 * 1024  # the smallest part that S3 takes
 READ_BYTES = 256 * 1024
 MARK = ".roomgraph"  # in a folder: its id
+_REFUSED = (obstore.exceptions.PermissionDeniedError, obstore.exceptions.UnauthenticatedError)
 
 
 class FileStore:
@@ -41,6 +43,24 @@ class FileStore:
             pass
         return mark.read_text().strip() or None
 
+    async def check(self) -> None:
+        """Write a small object to a storage that is no folder, as uploads do.
+
+        Raises ValueError for what does not become right by itself, such as a bucket that there is not, or
+        credentials that are refused; Unavailable.
+        """
+        if is_folder(self.url):
+            return
+        try:
+            async with _bounded(LIMIT_S):
+                await obstore.put_async(self._objects, MARK, b"files of messages\n", use_multipart=False)
+        except FileNotFoundError as exc:
+            raise ValueError(f"there is no such bucket: {_said(exc)}") from None
+        except Unavailable as exc:
+            if isinstance(exc.__cause__, _REFUSED):
+                raise ValueError(f"the storage refuses these credentials: {_said(exc.__cause__)}") from None
+            raise
+
     async def put(self, name: str, chunks: AsyncIterator[bytes]) -> int:
         """Write an object; return its size. Of what `chunks` raises nothing is left, and it is raised."""
         first, size = bytearray(), 0
@@ -49,7 +69,7 @@ class FileStore:
             if len(first) > AT_ONCE_BYTES:
                 break
         else:
-            async with _bounded(WRITE_LIMIT_S):
+            async with _bounded(WRITE_LIMIT_S), _no_bucket():
                 await obstore.put_async(self._objects, name, bytes(first), use_multipart=False)
             return len(first)
 
@@ -61,7 +81,7 @@ class FileStore:
                 size += len(chunk)
                 yield chunk
 
-        async with _bounded(WRITE_LIMIT_S):
+        async with _bounded(WRITE_LIMIT_S), _no_bucket():
             await obstore.put_async(
                 self._objects, name, parts(), use_multipart=True, chunk_size=PART_BYTES, max_concurrency=1
             )
@@ -107,3 +127,17 @@ async def _bounded(limit_s: float) -> Any:
         raise
     except (obstore.exceptions.BaseError, TimeoutError, OSError) as exc:
         raise Unavailable(f"the storage of files cannot be used: {type(exc).__name__}") from exc
+
+
+@asynccontextmanager
+async def _no_bucket() -> Any:
+    """Of what is written only the bucket can be missing: it is no file of which readers are told so."""
+    try:
+        yield
+    except FileNotFoundError as exc:
+        raise OSError("no such bucket") from exc
+
+
+def _said(problem: BaseException) -> str:
+    """What a storage has answered, without the document that comes with it."""
+    return textwrap.shorten(str(problem).partition("<?xml")[0], 300, placeholder=" ...").rstrip(": ")

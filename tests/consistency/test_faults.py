@@ -27,29 +27,30 @@ async def run_under_load(cluster, fault: Fault) -> tuple[Report, int]:
     recorder = Recorder()
     devices: list[RecordedDevice] = []
     count = len(cluster.urls)
-    for index in range(DEVICES):
-        _, token = await guest_token(cluster.urls[index % count], f"Dev {index}")
-        urls = cluster.urls[index % count :] + cluster.urls[: index % count]
-        client = ChatClient(urls, token, give_up_after=40)
-        await client.connect()
-        devices.append(RecordedDevice(f"device-{index}", client, recorder))
-    conversation = await devices[0].create("load", agent="off")
-    for device in devices[1:]:
-        await device.join(conversation.id)
     under_way = asyncio.Event()
-    unknown = 0
+    unknown, room = 0, ""
 
     async def write(device: RecordedDevice) -> None:
         nonlocal unknown
         for number in range(MESSAGES):
             try:
-                await device.send(conversation.id, f"{device.name} {number}")
+                await device.send(room, f"{device.name} {number}")
             except RoomgraphError:
                 unknown += 1
             if number == MESSAGES // 4:
                 under_way.set()
 
     try:
+        for index in range(DEVICES):
+            _, token = await guest_token(cluster.urls[index % count], f"Dev {index}")
+            urls = cluster.urls[index % count :] + cluster.urls[: index % count]
+            client = ChatClient(urls, token, give_up_after=40)
+            await client.connect()
+            devices.append(RecordedDevice(f"device-{index}", client, recorder))
+        conversation = await devices[0].create("load", agent="off")
+        for device in devices[1:]:
+            await device.join(conversation.id)
+        room = conversation.id
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(fault(under_way))
             for device in devices:

@@ -34,6 +34,7 @@ from sio_server.store.keys import ConversationKeys
 from sio_server.store.partitions import partition, tag
 from sio_server.store.scripts import Scripts
 from sio_server.store.slots import SLOTS, slot_of
+from sio_server.tasks import end_tasks
 from tests.conftest import NODE_SETTINGS
 from tests.faults.load import loaded
 from tests.faults.nodes import log_file, metrics
@@ -170,7 +171,7 @@ async def move_on(redis: RedisCluster, slot: int, held_s: float = 0.0) -> None:
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("held_s", [0.0, 5.0])
 async def test_every_run_ends_once_though_the_slot_of_its_conversation_moves(tmp_path, held_s):
-    async with nodes_on_cluster(tmp_path, 3) as cluster:
+    async with nodes_on_cluster(tmp_path, 3) as cluster, AsyncExitStack() as open_devices:
         redis = sharded(cluster)
         recorder, devices = Recorder(), list[RecordedDevice]()
         for number in range(4):
@@ -178,6 +179,7 @@ async def test_every_run_ends_once_though_the_slot_of_its_conversation_moves(tmp
             client = ChatClient([cluster.urls[number % 3]], token, give_up_after=60)
             await client.connect()
             devices.append(RecordedDevice(f"device-{number}", client, recorder))
+            open_devices.push_async_callback(devices[-1].close)
         first = devices[0]
         created = [
             await first.client.create(f"Plans {number}", access="open", agent="always", graph="echo")
@@ -199,6 +201,7 @@ async def test_every_run_ends_once_though_the_slot_of_its_conversation_moves(tmp
             asyncio.ensure_future(ask(device, conversation.id))
             for device, conversation in zip(devices, created, strict=True)
         ]
+        open_devices.push_async_callback(end_tasks, asking)
 
         async def until_served(where: str) -> None:
             goal = runs[where] + 3
@@ -221,8 +224,6 @@ async def test_every_run_ends_once_though_the_slot_of_its_conversation_moves(tmp
         assert report.anomalies == ()
         assert report.acked == report.sent == runs.total() > 20
         print(f"{report.acked} acked, each with a run that ended once")
-        for device in devices:
-            await device.close()
 
 
 @pytest.mark.timeout(120)

@@ -95,12 +95,11 @@ async def test_a_delay_applies_in_both_directions(stage):
             return time.monotonic() - began
 
         await round_trip()
-        fast = await round_trip()
-        status, state = await stage.ask("POST", "/devices/laptop/delay", body={"ms": 150, "jitter_ms": 20})
-        assert (status, state["devices"][0]["delay_ms"], state["devices"][0]["jitter_ms"]) == (200, 150, 20)
-        assert fast + 0.3 <= await round_trip() + fast < fast + 1.0
+        status, state = await stage.ask("POST", "/devices/laptop/delay", body={"ms": 500, "jitter_ms": 20})
+        assert (status, state["devices"][0]["delay_ms"], state["devices"][0]["jitter_ms"]) == (200, 500, 20)
+        assert 1.0 <= await round_trip() < 5
         await stage.ask("POST", "/devices/laptop/delay", body={"ms": 0})
-        assert await round_trip() < 0.15
+        assert await round_trip() < 1.0
 
 
 async def delays(stage):

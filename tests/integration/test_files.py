@@ -275,3 +275,30 @@ async def test_an_edit_of_the_sdk_keeps_files_and_what_it_replies_to_unless_told
     assert kept == [["c.txt"], first.seq]
     seq, *kept = await edited(seq, files=(), reply_to=0)
     assert kept == [[], None]
+
+
+async def test_an_edit_may_keep_some_files_and_a_reply_to_what_was_deleted_since(new_client: Any) -> None:
+    ann = await new_client("Ann")
+    conversation = await ann.create(agent="off")
+    first = await conversation.send("when?")
+    sent = await conversation.send("", reply_to=first.seq, files=[("a.txt", b"a"), ("b.txt", b"b")])
+    (_, kept) = next(one for one in await conversation.log() if one.seq == sent.seq).files
+    await conversation.delete(first.seq)
+    ack = await conversation.edit(sent.seq, "at ten", files=[kept["file_id"], ("c.txt", b"c")])
+    edited = next(one for one in await conversation.log() if one.seq == ack.seq)
+    assert [file["name"] for file in edited.files] == ["b.txt", "c.txt"]
+    assert edited.data["reply_to"] == first.seq
+    ack = await conversation.edit(ack.seq, "at ten", reply_to=0)
+    with pytest.raises(Refused):
+        await conversation.edit(ack.seq, "at eleven", reply_to=first.seq)
+
+
+async def test_messages_with_files_are_logged_in_the_order_of_the_calls(new_client: Any) -> None:
+    ann = await new_client("Ann")
+    conversation = await ann.create(agent="off")
+    large = ("large", b"\x01" * 2_000_000)
+    texts = [f"message {number}" for number in range(6)]
+    await asyncio.gather(
+        *(conversation.send(text, files=[large] if n % 3 == 0 else ()) for n, text in enumerate(texts))
+    )
+    assert [entry.text for entry in await conversation.log() if entry.type == "message"] == texts

@@ -127,23 +127,23 @@ async def test_bytes_pass_whole_and_in_order_and_so_does_the_end_of_a_connection
 async def test_a_delay_applies_to_each_direction_and_can_change_during_a_connection(bench):
     proxy = await bench.proxy(await bench.server())
     client = await bench.client(proxy)
-    assert await round_trip(client) < 0.3
-    proxy.up.delay_s, proxy.down.delay_s = 0.1, 0.2
-    assert await round_trip(client) >= 0.3
+    assert await round_trip(client) < 1.5
+    proxy.up.delay_s, proxy.down.delay_s = 0.5, 1.0
+    assert await round_trip(client) >= 1.5
     proxy.up.delay_s = proxy.down.delay_s = 0
-    assert await round_trip(client) < 0.3
+    assert await round_trip(client) < 1.5
 
 
 async def test_a_delay_does_not_limit_throughput(bench):
     proxy = await bench.proxy(await bench.server())
     client = await bench.client(proxy)
-    proxy.up.delay_s = 0.3
+    proxy.up.delay_s = 1.0
     began = time.monotonic()
     for number in range(10):
         client[1].write(b"%d" % number)
         await asyncio.sleep(0.01)
     assert await client[0].readexactly(10) == b"0123456789"
-    assert 0.35 < time.monotonic() - began < 2.5  # ten in a row would take 3 s
+    assert 1.0 < time.monotonic() - began < 6  # ten in a row would take 10 s
 
 
 async def test_jitter_never_changes_the_order_of_bytes(bench):
@@ -164,11 +164,11 @@ async def test_jitter_never_changes_the_order_of_bytes(bench):
 async def test_a_rate_limit_holds_over_time(bench):
     proxy = await bench.proxy(await bench.server())
     client = await bench.client(proxy)
-    proxy.down.rate = 50_000
+    proxy.down.rate = 10_000
     took = await round_trip(client, b"x" * 20_000)
-    assert 0.35 < took < 4
+    assert 1.75 < took < 9
     proxy.down.rate = None
-    assert await round_trip(client, b"x" * 20_000) < 0.2
+    assert await round_trip(client, b"x" * 20_000) < 1.5
 
 
 async def test_bytes_held_by_a_blackhole_arrive_when_it_is_over(bench):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -18,13 +19,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sio_clients import ChatClient, Refused, guest_token
+from sio_server.gateway.push import sending
 from sio_server.gateway.push.addresses import refusal
-from sio_server.gateway.push.encryption import decode, encode, new_keys
-from sio_server.gateway.push.sending import ATTEMPTS
+from sio_server.gateway.push.encryption import Sealer, decode, encode, new_keys
+from sio_server.gateway.push.sending import ATTEMPTS, FIRST_PAUSE_S, Notification, Sender, topic_of
 from sio_server.local.cluster import LocalCluster
 from sio_server.store.connection import connect
 from sio_server.store.keys import user_push
 from sio_server.store.scripts import Scripts
+from sio_server.tasks import end_tasks
+from sio_server.users.push import Subscription
 from sio_server.users.sign_out import RefusedTokens
 from tests.conftest import NODE_SETTINGS, cluster_in, free_ports
 from tests.waiting import Changes
@@ -56,6 +60,10 @@ class PushService:
 
     def __init__(self) -> None:
         self.status: Callable[[str], int] = lambda name: 201
+        self.retry_after = ""
+        self.silent = False
+        self.over = asyncio.Event()
+        self.times: list[float] = []
         self.tried: list[tuple[str, dict[str, Any], dict[str, str]]] = []  # browser, payload, headers
         self.browsers: dict[str, Browser] = {}
         self.url = ""
@@ -86,8 +94,12 @@ class PushService:
         name = request.match_info["name"]
         payload = self.browsers[name].read(await request.read())
         self.tried.append((name, payload, dict(request.headers)))
+        self.times.append(time.monotonic())
         self._changes.changed()
-        return web.Response(status=self.status(name))
+        if self.silent:
+            await self.over.wait()
+        headers = {"Retry-After": self.retry_after} if self.retry_after else None
+        return web.Response(status=self.status(name), headers=headers)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +117,7 @@ async def service() -> AsyncIterator[PushService]:
     made = PushService()
     runner = await made.serve()
     yield made
+    made.over.set()
     await runner.cleanup()
 
 
@@ -226,6 +239,80 @@ async def test_an_endpoint_that_is_gone_is_forgotten_and_one_that_fails_is_tried
         assert await redis.hgetall(user_push(bob.user_id)) == {}
         assert await redis.hlen(user_push(carol.user_id)) == 1
     assert len(service.told(bob.browser)) == 1
+
+
+@dataclass
+class Sent:
+    """What became of one notification."""
+
+    outcomes: list[str] = field(default_factory=list)
+    forgotten: list[Subscription] = field(default_factory=list)
+    changes: Changes = field(default_factory=Changes)
+
+    async def forget(self, subscription: Subscription) -> None:
+        self.forgotten.append(subscription)
+
+    def count(self, outcome: str) -> None:
+        self.outcomes.append(outcome)
+        self.changes.changed()
+
+
+async def send_one(service: PushService) -> Sent:
+    """Send a notification to a browser of this service; return what became of it."""
+    sent, browser = Sent(), service.browser()
+    sealer = Sealer(PRIVATE_KEY, SUBJECT, time.time)
+    sender = Sender(sealer, sent.forget, sent.count, private=True)
+    keys = browser.subscription["keys"]
+    to = Subscription("bob", "phone", browser.endpoint, keys["p256dh"], keys["auth"], "Bob")
+    running = asyncio.create_task(sender.run())
+    sender.put(Notification(to, b'{"kind":"mention"}', topic_of("mention", "plans"), urgent=False))
+    await sent.changes.until(lambda: sent.outcomes, "the end of the notification", 30)
+    await end_tasks([running])
+    return sent
+
+
+async def test_a_service_that_fails_for_a_while_is_asked_again_later_and_later_until_it_takes_it_once(service):
+    answers = [503, 500, 201]
+    service.status = lambda name: answers[len(service.tried) - 1]
+    sent = await send_one(service)
+    assert (sent.outcomes, len(service.tried), sent.forgotten) == (["delivered"], 3, [])
+    first, second, third = service.times
+    assert second - first >= FIRST_PAUSE_S
+    assert third - second >= 4 * FIRST_PAUSE_S
+
+
+async def test_a_service_is_not_asked_again_before_the_time_that_it_names(service):
+    answers = [429, 201]
+    service.status = lambda name: answers[len(service.tried) - 1]
+    service.retry_after = "2"
+    sent = await send_one(service)
+    assert (sent.outcomes, len(service.tried)) == (["delivered"], 2)
+    assert service.times[1] - service.times[0] >= 2.0
+
+
+async def test_a_service_that_does_not_answer_is_given_up_and_asked_again(service, monkeypatch):
+    monkeypatch.setattr(sending, "REQUEST_S", 0.5)
+    monkeypatch.setattr(sending, "FIRST_PAUSE_S", 0.05)
+    service.silent = True
+    sent = await send_one(service)
+    assert (sent.outcomes, len(service.tried), sent.forgotten) == (["failed"], ATTEMPTS, [])
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "outcome", "forgotten"),
+    [
+        (404, "", "gone", 1),
+        (410, "", "gone", 1),
+        (400, "", "failed", 0),
+        (413, "", "failed", 0),
+        (429, "60", "failed", 0),
+    ],
+)
+async def test_what_would_be_refused_again_is_sent_once(service, status, retry_after, outcome, forgotten):
+    service.status = lambda name: status
+    service.retry_after = retry_after
+    sent = await send_one(service)
+    assert (sent.outcomes, len(sent.forgotten), len(service.tried)) == ([outcome], forgotten, 1)
 
 
 async def test_signing_a_device_out_ends_its_notifications(nodes, service):

@@ -69,7 +69,7 @@ async def test_a_saver_that_this_redis_cannot_serve_is_named_at_start(plain_clus
     node = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "roomgraph", "node", env=environment, stdout=PIPE, stderr=PIPE
     )
-    async with within(20, "the end of the node"):
+    async with within(60, "the end of the node"):
         _, errors = await node.communicate()
     assert node.returncode == 2
     assert "CHECKPOINTER=redis: this Redis has no JSON and Search" in errors.decode()

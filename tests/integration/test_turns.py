@@ -16,7 +16,7 @@ from tests.served.devices import LANGGRAPH_JSON, Device, devices_of
 
 pytest_plugins = ["tests.served.fixtures"]
 
-AT_ONCE_S = 0.5
+AT_ONCE_S = 1.4  # whoever waits for the lease of another run waits for half of it, 1.5 s, or for all of it
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ async def test_a_run_is_stopped_at_once_by_another_device_on_another_node_and_ke
     assert data["by"]["device_id"] == bob.client.device_id
     # The waiting run starts promptly, though the gate of the stopped run has never opened.
     answer = await ann.entry("answer", run_id=waiting.run_id)
-    assert ann.time_of(answer) - began < 2.0
+    assert ann.time_of(answer) - began < 2 * AT_ONCE_S
 
 
 async def test_the_owner_of_a_stopped_run_shows_and_logs_nothing_more(devices, gate):
@@ -429,7 +429,7 @@ async def test_a_message_does_not_wait_for_the_lease_of_an_ended_run(devices):
         began = asyncio.get_running_loop().time()
         answer = await ann.ended((await ann.conversation.send(str(number))).run_id)
         slowest = max(slowest, ann.time_of(answer) - began)
-    assert slowest < 1.0
+    assert slowest < AT_ONCE_S
 
 
 async def test_a_cancellation_that_comes_while_a_command_is_sent_is_not_lost(served):

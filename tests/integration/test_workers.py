@@ -170,7 +170,7 @@ async def test_one_worker_that_hangs_makes_the_port_not_ready(group: Group) -> N
                 return status == 200 and report["ready"]
             return False
 
-        await poll(is_told, "the other worker, by itself", 5)
+        await poll(is_told, "the other worker, by itself", 20)
 
         async def not_ready() -> bool:
             try:

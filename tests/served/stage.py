@@ -33,9 +33,13 @@ class Reader:
 
     async def open(self) -> None:
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None), read_bufsize=2**20)
-        self._response = await self._http.get(f"{self._url}/api/trace", headers=BEARER)
-        assert self._response.status == 200
-        self.hello = json.loads(await self._response.content.readline())
+        try:
+            self._response = await self._http.get(f"{self._url}/api/trace", headers=BEARER)
+            assert self._response.status == 200
+            self.hello = json.loads(await self._response.content.readline())
+        except BaseException:
+            await self._http.close()
+            raise
         self.over = asyncio.create_task(self._read())
 
     async def _read(self) -> None:

@@ -67,15 +67,15 @@ async def test_positions_reached_during_a_report_are_reported_together() -> None
 async def test_between_two_reports_there_is_a_pause() -> None:
     server = Server()
     server.answers = asyncio.Semaphore(99)
-    reports = DeliveryReports(server.report, pause_s=0.2)
+    reports = DeliveryReports(server.report, pause_s=1.0)
     loop = asyncio.get_running_loop()
     began = loop.time()
     reports.reached("a", at(1))
     await server.until(1)
-    assert loop.time() - began < 0.15
+    assert loop.time() - began < 0.9
     reports.reached("a", at(2))
     await server.until(2)
-    assert loop.time() - began >= 0.19
+    assert loop.time() - began >= 0.99
     await reports.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -54,6 +55,29 @@ async def test_messages_are_sent_without_waiting_and_each_names_the_one_before_i
     results = await sent_at_once(server, 4)
     assert server.asked == [("m0", None), ("m1", "m0"), ("m2", "m1"), ("m3", "m2")]
     assert results == [{"seq": number} for number in range(1, 5)]
+
+
+async def test_a_message_that_must_be_made_ready_keeps_its_place() -> None:
+    server, ready = Server(), asyncio.Event()
+    server.answers.set()
+    pipeline = Pipeline(server.request)
+
+    async def with_file(fails: bool = False) -> dict[str, Any]:
+        await ready.wait()
+        if fails:
+            raise Unavailable("the upload")
+        return {}
+
+    payloads: list[Any] = [with_file, {}, partial(with_file, fails=True), {}]
+    sends = [asyncio.create_task(pipeline.send("message:send", one, f"m{n}")) for n, one in enumerate(payloads)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert server.log == []
+    ready.set()
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*sends, return_exceptions=True)
+    assert server.log == ["m0", "m1", "m3"]
+    assert isinstance(results[2], Unavailable)
 
 
 async def test_a_message_names_none_that_was_acked() -> None:

@@ -69,7 +69,10 @@ if edits ~= '' then
   if known[11] ~= edits then return {'not_latest'} end
   if known[12] ~= user_id then return {'not_allowed'} end
 end
-if reply_to ~= '' and reply_known ~= '1' then
+local before = edits ~= '' and reply_to ~= '' and read_entry(edits)
+-- An edit keeps its reply, also to a message that was deleted since.
+local keeps_reply = before and cjson.decode(before).data.reply_to == tonumber(reply_to)
+if reply_to ~= '' and reply_known ~= '1' and not keeps_reply then
   local found = read_entry(reply_to)
   local envelope = found and cjson.decode(found)
   if not envelope or not takes_replies[envelope.type] or envelope.data.deleted then return {'unknown_reply'} end

@@ -117,7 +117,7 @@ class Sender:
                 break
             if attempt < ATTEMPTS:
                 pause_s = max(pause_s, FIRST_PAUSE_S * 4 ** (attempt - 1))
-                await asyncio.sleep(pause_s * random.uniform(0.8, 1.0))
+                await asyncio.sleep(pause_s * random.uniform(1.0, 1.2))  # never earlier than the service asks for
         log.warning("a notification failed: status=%d attempts=%d", status, attempt)
         return "failed"
 
