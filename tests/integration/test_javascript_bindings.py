@@ -6,6 +6,7 @@ import asyncio
 import re
 import signal
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -168,7 +169,7 @@ async def test_the_complete_program_of_the_documentation_says_what_is_said(
         assert program.stdout is not None
         try:
             told: list[str] = []
-            async with within(60, f"its message, number {times}", lambda told=told: told):
+            async with within(60, f"its message, number {times}", partial(list, told)):
                 while sum(line.endswith("message Ann Hello from Node") for line in told) < times:
                     line = (await program.stdout.readline()).decode()
                     assert line, "it has ended"
