@@ -343,7 +343,7 @@ class LocalCluster:
         return {
             "AUTH_MODE": "guest",
             "HOST": "127.0.0.1",
-            "ALLOWED_ORIGINS": ",".join(self.origins),
+            "ALLOWED_ORIGINS": ",".join([*self.origins, os.environ.get("ALLOWED_ORIGINS", "")]),
             "NODE_URLS": ",".join(self.urls),
             # Clients on this machine may write as fast and as much as they can: the scenes and measurements do.
             "RATE_LIMIT_USER": "off",
@@ -354,7 +354,7 @@ class LocalCluster:
             "QUOTA_CONVERSATIONS": "0",
             "QUOTA_BYTES": "0",
             "QUOTA_INVITATIONS": "0",
-            "FILES_URL": str(self.data_dir.absolute() / "files"),
+            "FILES_URL": os.environ.get("FILES_URL", str(self.data_dir.absolute() / "files")),
             # Each is one process with a name of its own, whatever this process was told to be.
             "NODE_NAME": "",
             "WEB_CONCURRENCY": "1",

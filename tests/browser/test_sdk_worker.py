@@ -24,16 +24,21 @@ WORKER = """
 import { connect } from "./roomgraph/index.js";
 let client, plans;
 const tell = () => {
-  const { status, entries, pending } = plans.getSnapshot();
-  postMessage({ status, texts: entries.map(({ data }) => data.text), pending: pending.length });
+  const { status, entries, pending, draft } = plans.getSnapshot();
+  postMessage({ status, draft, texts: entries.map(({ data }) => data.text), pending: pending.length });
 };
 const does = {
-  begin({ url, token, id }) {
-    client = connect({ url, token });
+  begin({ url, token, id, deviceId }) {
+    client = connect({ url, token, deviceId });
     plans = client.conversation(id);
     plans.subscribe(tell);
   },
   send: ({ text }) => void plans.send(text),
+  // Typed where no node can be reached.
+  type({ text }) {
+    client.connection.close();
+    plans.saveDraft(text);
+  },
   leave({ text }) {
     client.close();
     plans.send(text);
@@ -49,6 +54,23 @@ window.begin = () => {
   window.worker.onerror = ({ message }) => window.told.push({ error: message });
 };
 </script>"""
+
+# Waits until a draft is kept.
+DRAFTED = """async () => {
+  const settled = (request) => new Promise((done, fail) => {
+    request.onsuccess = () => done(request.result);
+    request.onerror = fail;
+  });
+  while (!(await indexedDB.databases()).some(({ name }) => name === "roomgraph-drafts")) {
+    await new Promise((again) => setTimeout(again, 50));
+  }
+  const database = await settled(indexedDB.open("roomgraph-drafts"));
+  const drafts = () => settled(database.transaction("drafts").objectStore("drafts").getAll());
+  while (!(await drafts()).some(({ text }) => text === "half a thought")) {
+    await new Promise((again) => setTimeout(again, 50));
+  }
+  database.close();
+}"""
 
 # Waits until the database that all workers and pages share has an unsent message.
 KEPT = """async () => {
@@ -132,3 +154,20 @@ async def test_a_worker_sends_and_receives_and_another_one_sends_what_it_has_lef
     await told(page, "said.texts?.includes('left behind')")
     said = [entry.data["text"] for entry in await plans.log() if entry.type == "message"]
     assert said == ["from the worker", "to the worker", "left behind"]
+
+
+async def test_a_draft_that_no_node_has_is_there_again_for_the_same_device(
+    page: Page, cluster: LocalCluster, new_client: ClientFactory, new_id: str
+) -> None:
+    bob = await new_client("Bob")
+    await bob.create("Plans", conversation_id=new_id, access="open", agent="off")
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    begin = {"what": "begin", "url": cluster.urls[0], "token": token, "id": new_id, "deviceId": "tab-1"}
+    await page.evaluate("(message) => { begin(); worker.postMessage(message); }", begin)
+    await told(page, "said.status === 'in_step'")
+    await page.evaluate("worker.postMessage({ what: 'type', text: 'half a thought' })")
+    await page.evaluate(DRAFTED)
+    await page.evaluate(
+        "(message) => { worker.terminate(); told = []; begin(); worker.postMessage(message); }", begin
+    )
+    await told(page, "said.status === 'in_step' && said.draft === 'half a thought'")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,19 @@ PACKAGES = (
     "react-dom@19.3.1",
     "react-test-renderer@19.3.1",
 )
+DOCS = WEB.parent / "docs"
+# What samples use that is the reader's own, and React's types, which are another package.
+GIVEN = """
+declare function fetchToken(): Promise<string>;
+declare function render(...shown: unknown[]): void;
+declare module "react" {
+  export function useEffect(act: () => void | (() => void), of: unknown[]): void;
+  export function useState(first: any): [any, (next: any) => void];
+}
+declare namespace JSX {
+  interface IntrinsicElements { [name: string]: any }
+}
+"""
 TYPED = """
 import type { ChatTransport, UIMessage } from "ai";
 import { connect, deliveredTo, readBy } from "roomgraph";
@@ -117,6 +132,53 @@ async def carry_out(cluster: LocalCluster, project: Path, script: str, *argument
             await cluster.start_node(killed)
 
 
+def samples() -> list[tuple[str, str]]:
+    """The programs in the documentation of the SDK: a name for a file, and the code."""
+    found = []
+    for page in (*sorted(DOCS.glob("javascript*.md")), WEB / "sdk" / "README.md"):
+        blocks = re.findall(r"^```(js|jsx)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+        found += [(f"{page.stem}-{n}.{kind}", code) for n, (kind, code) in enumerate(blocks)]
+    return found
+
+
+def test_the_samples_of_the_documentation_hold(project: Path) -> None:
+    folder = project / "samples"
+    folder.mkdir()
+    (folder / "given.d.ts").write_text(GIVEN)
+    names = [name for name, _ in samples()]
+    assert len(names) >= 8
+    for name, code in samples():
+        (folder / name).write_text(code)
+    options = ("--allowJs", "--checkJs", "--noEmit", "--strict", "--skipLibCheck", "--noImplicitAny", "false")
+    target = ("--target", "ES2023", "--lib", "ES2023,DOM,DOM.Iterable", "--jsx", "preserve")
+    modules = ("--module", "ESNext", "--moduleResolution", "bundler", "--moduleDetection", "force")
+    run(TSC, *options, *target, *modules, "given.d.ts", *names, cwd=folder)
+
+
+async def test_the_complete_program_of_the_documentation_says_what_is_said(
+    nodes: LocalCluster, project: Path
+) -> None:
+    """Started twice: its conversation is there already then."""
+    _, code = next(sample for sample in samples() if 'lobby.send("Hello from Node")' in sample[1])
+    assert code.count('"http://127.0.0.1:9000"') == 1
+    (project / "chat.mjs").write_text(code.replace("http://127.0.0.1:9000", nodes.urls[0]))
+    for times in (1, 2):
+        program = await asyncio.create_subprocess_exec(
+            "node", "chat.mjs", cwd=project, stdout=asyncio.subprocess.PIPE
+        )
+        assert program.stdout is not None
+        try:
+            told: list[str] = []
+            async with within(60, f"its message, number {times}", partial(list, told)):
+                while sum(line.endswith("message Ann Hello from Node") for line in told) < times:
+                    line = (await program.stdout.readline()).decode()
+                    assert line, "it has ended"
+                    told.append(line.strip())
+        finally:
+            program.kill()
+            await program.wait()
+
+
 def test_the_types_of_the_bindings_hold_for_their_users(project: Path) -> None:
     (project / "bindings.ts").write_text(TYPED)
     options = ("--module", "NodeNext", "--target", "ES2023", "--lib", "ES2023,DOM")
@@ -151,6 +213,7 @@ async def test_what_is_more_than_a_session_may_follow(project: Path, tmp_path: P
         "approval",
         "question",
         "stop",
+        "unsent",
         "regenerate",
         "resume",
         "step",

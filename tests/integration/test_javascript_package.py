@@ -53,7 +53,7 @@ process.stdin.on("data", () => plans.send("sent while no node was there"));
 """
 # Does what it does at once, before there is a connection, and ends when its client is closed.
 BRIEF = """
-import { change, connect } from "roomgraph";
+import { connect } from "roomgraph";
 const [url, token] = process.argv.slice(2);
 let asked = 0;
 const client = connect({
@@ -71,7 +71,7 @@ plans.saveDraft("half");
 plans.send("one");
 const isThere = () => plans.getSnapshot().entries.some(({ data }) => data.text === "one");
 await new Promise((sent) => plans.subscribe(() => isThere() && sent()));
-await change(client, "conversation:rename", { conversation_id: id, title: "Better plans" });
+await client.request("conversation:rename", { conversation_id: id, title: "Better plans" });
 plans.setTyping(true);
 plans.saveDraft("more");
 client.close();
@@ -80,9 +80,9 @@ const refused = await client.create().catch(({ code }) => code);
 console.log(JSON.stringify({ asked, error, refused, status: client.getSnapshot().status }));
 """
 TYPED = """
-import { change, connect, indexedDBStore, memoryStore, textOf } from "roomgraph";
+import { connect, indexedDBStore, memoryStore, textOf } from "roomgraph";
 import type { Answer, ClientSnapshot, ConversationSnapshot, Entry, OpenQuestion } from "roomgraph";
-import type { Options, Run, Store } from "roomgraph";
+import type { Options, Resolved, Run, Store } from "roomgraph";
 import { indexedDBStore as same } from "roomgraph/stores/indexeddb";
 const token = async (expired: boolean) => (expired ? "new" : "old");
 const client = connect({ urls: ["http://127.0.0.1:9000"], token, store: indexedDBStore() });
@@ -100,7 +100,7 @@ const question: OpenQuestion | undefined = state.questions[0];
 const options: Options = { url: "http://127.0.0.1:9000", token: "t", store: same("mine") };
 const store: Store = memoryStore();
 const known: ClientSnapshot = client.getSnapshot();
-const renamed: Promise<{ ok: true }> = change(client, "device:rename", { device_id: "d", device_name: "Phone" });
+const renamed: Promise<{ ok: true }> = client.request("device:rename", { device_id: "d", device_name: "Phone" });
 const found: Promise<number[]> = client
   .request("message:search", { query: "plans", limit: 5 })
   .then(({ hits }) => hits.map(({ seq }) => seq));
@@ -112,6 +112,21 @@ client.getSnapshot().error.code;
 connect({ url: "http://127.0.0.1:9000" });
 // @ts-expect-error: not what a snapshot has
 plans.getSnapshot().nothing;
+client.on("entry", (conversation, { seq, type }) => conversation.markRead(seq).catch(() => type));
+client.on("ended", ({ code }) => code);
+// @ts-expect-error: there is no such event
+client.on("entri", () => {});
+// @ts-expect-error: there is no such setting
+client.create({ titel: "Plans" });
+export async function act() {
+  await client.ready();
+  await plans.stop();
+  await plans.stop("r1");
+  await plans.markRead();
+  const at: number | null = await plans.loadAt({ since: "2026-01-01T00:00:00Z" });
+  const resolved: Resolved = await plans.respond("i1", "yes");
+  return [at, resolved.outcome];
+}
 end();
 export { answers, found, known, options, question, renamed, said, seqs, sent, store, titles };
 """
@@ -144,6 +159,17 @@ def test_the_types_of_the_package_hold_for_its_users(project: Path, module: str)
     (project / "user.ts").write_text(TYPED)
     options = ("--noEmit", "--strict", "--exactOptionalPropertyTypes", "--target", "ES2023", "--lib", "ES2023,DOM")
     run(TSC, *options, *module.split(), "user.ts", cwd=project)
+
+
+def test_the_types_need_no_browser(project: Path) -> None:
+    """What Node has itself is declared by @types/node, which a program has that checks its types."""
+    (project / "node.ts").write_text(
+        'import { connect } from "roomgraph";\n'
+        'connect({ url: "http://127.0.0.1:9000", token: "t", bot: true }).close();\n'
+        "declare global {\n  interface Blob {}\n  interface AbortSignal {}\n}\n"
+    )
+    options = ("--noEmit", "--strict", "--target", "ES2023", "--lib", "ES2023", "--module", "NodeNext")
+    run(TSC, *options, "node.ts", cwd=project)
 
 
 async def test_a_program_sends_and_hears_answers_and_goes_on_when_its_node_dies(

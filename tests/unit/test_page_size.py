@@ -31,7 +31,7 @@ LIMIT_OF_ALL = 86_000  # what people do with messages and files, reviews and for
 LIMIT_OF_SDK = 20_000  # all of it in one file, without socket.io-client
 # Of the SDK: what the page does without, since it draws from the objects themselves.
 FOR_OTHERS = {"index.js", "all_parts.js", "snapshots.js", "guarded.js", "types.js", "protocol.js"}
-FOR_OTHERS |= {"react.js", "ai-sdk.js"}
+FOR_OTHERS |= {"memory.js", "react.js", "ai-sdk.js"}
 
 # Of the page's own modules, not of those of others in vendor/.
 STATIC_IMPORT = re.compile(r"""^(?:import|export)\b[^;"']*?["'](\.(?!/?[./]*vendor/)[^"']+)["'];""", re.MULTILINE)

@@ -75,6 +75,20 @@ def test_a_redis_url_that_cannot_be_read_is_named_without_its_password(tmp_path:
         LocalCluster(find_ports(1), 1, tmp_path, redis_url="redis://:hunter2@a:1,b:2").claim()
 
 
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:5173", "*", ""])
+def test_a_local_cluster_lets_in_the_origins_that_the_environment_names_beside_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: str
+) -> None:
+    monkeypatch.setenv("ALLOWED_ORIGINS", origin)
+    monkeypatch.setenv("FILES_URL", str(tmp_path / "elsewhere"))
+    cluster = LocalCluster(19001, 2, tmp_path)
+    for name, value in cluster._environment(19001).items():
+        monkeypatch.setenv(name, value)
+    node = load_settings()
+    assert node.allowed_origins == (*cluster.origins, *([origin] if origin else []))
+    assert node.files_url == str(tmp_path / "elsewhere")
+
+
 def test_each_node_of_a_local_cluster_is_one_process_whatever_this_one_was_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

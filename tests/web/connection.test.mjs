@@ -358,7 +358,12 @@ test("tokens that are refused one after the other are asked for with growing pau
   const { client, ended } = guest(() => `token ${(made += 1)}`);
   for (let round = 0; round < 6; round++) {
     await handshake();
+    const before = sockets.length;
     latest().refuse({ code: "token_expired", retryable: false });
+    if (round === 0) {
+      assert.equal(sockets.length, before + 1, "it may have expired long ago: another one is asked for at once");
+      continue;
+    }
     assert.equal(client.error.code, "token_expired");
     await pass(round < 5 ? 8000 : 0);
   }
@@ -390,7 +395,53 @@ test("a token that stays the same, or does not come from a function, is not trie
   assert.deepEqual(ended, ["token_expired"]);
 });
 
+test("an application whose user has signed out gives no token, which ends the client", async () => {
+  const { ended } = guest((expired) => (expired ? "" : "t"));
+  await handshake();
+  latest().refuse({ code: "token_expired", retryable: false });
+  handshake();
+  await turns();
+  assert.deepEqual(ended, ["token_expired"]);
+});
+
+test("requests of a client that has ended say why", async () => {
+  const { client } = guest("t");
+  const waiting = client.create({ title: "Plans" });
+  latest().refuse({ code: "token_invalid", message: "no", retryable: false });
+  await turns();
+  const refused = Promise.all([waiting, client.create(), client.request("device:list")].map((one) => assert.rejects(one, { code: "token_invalid", retryable: false })));
+  await pass(100);
+  await refused;
+  client.connect();
+  const now = assert.rejects(client.create(), { code: "offline" });
+  client.close();
+  await pass(100);
+  await now;
+});
+
 const client = () => guest("t").client;
+
+test("a client is ready when it is in step, and never once it has ended", async () => {
+  const ann = client();
+  let ready = false;
+  const waiting = ann.ready().then(() => (ready = true));
+  latest().hear("session:opened", { user_id: "ann", name: "Ann", devices: [] });
+  await turns();
+  assert.equal(ready, false);
+  const [, , answer] = latest().said.find(([event]) => event === "conversation:list");
+  answer({ ok: true, complete: true, cursor: "1", next: null, conversations: [], left: [], unavailable: [] });
+  await turns();
+  await pass(1);
+  await waiting;
+  await ann.ready();
+  ann.close();
+  await assert.rejects(ann.ready(), { code: "closed" });
+  const bob = client();
+  const refused = assert.rejects(bob.ready(), { code: "token_invalid" });
+  latest().refuse({ code: "token_invalid", retryable: false });
+  await pass(1);
+  await refused;
+});
 
 test("a conversation is created as soon as there is a connection; two calls make two", async () => {
   const ann = client();

@@ -5,6 +5,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Draft } from "../../web/sdk/src/draft.js";
 
+// As after a reload, with what was kept before.
+function reloaded(save, keep, kept) {
+  const draft = new Draft(save, () => {}, keep);
+  draft.restore(kept);
+  return draft;
+}
+
 const failing = () => Promise.reject(Object.assign(new Error("offline"), { retryable: true }));
 
 test("another device's draft is not lost to a text that was sent while disconnected", async (t) => {
@@ -37,7 +44,7 @@ test("a text that was not saved before a reload is there again, and is saved", a
   let kept = null;
   const saved = [];
   const keep = (one) => (kept = one);
-  const make = () => new Draft(async (text) => saved.push(text) + 4, () => {}, keep, kept);
+  const make = () => reloaded(async (text) => saved.push(text) + 4, keep, kept);
   const before = make();
   before.startOver("e1");
   before.onRemote({ rev: 4, text: "on the server" });
@@ -56,7 +63,7 @@ test("a text that was not saved before a reload is there again, and is saved", a
 test("a text that was sent just before a reload does not come back as a draft", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   let kept = null;
-  const make = () => new Draft(failing, () => {}, (one) => (kept = one), kept);
+  const make = () => reloaded(failing, (one) => (kept = one), kept);
   const before = make();
   before.startOver("e1");
   before.onRemote({ rev: 4, text: "to be sent" });
@@ -83,6 +90,41 @@ test("what a tab's user has not saved is kept from other users and from duplicat
   for (const [user, device, id] of [["ann", "d1", "toString"], ["bob", "d1"], ["ann", "another"]]) {
     assert.equal((await of(user, device, id)).text, "", user + device);
   }
+});
+
+test("a draft that was kept comes back once it is known whose it is, from a store that takes its time", async () => {
+  const { clientOf } = await import("./browser.mjs");
+  const kept = new Map();
+  const store = { draft: async (key) => kept.get(key) ?? null, keepDraft: (key, one) => void (one ? kept.set(key, one) : kept.delete(key)) };
+  const offline = { ready: null, request: failing };
+  const before = await clientOf(offline, store);
+  before.following.add("plans").draft.edit("typed");
+  assert.deepEqual([...kept.keys()], ["ann d1 plans"]);
+  const after = await clientOf(offline, { user: "", ...store });
+  const c = after.following.add("plans");
+  await null;
+  assert.equal(c.draft.text, "");
+  after.me = "ann";
+  await c.restoreDraft();
+  assert.equal(c.draft.text, "typed");
+  after.ended = before.ended = true;
+});
+
+test("what was typed since is not replaced by what was kept, and another log's revision does not count", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const kept = { text: "kept", rev: 7, epoch: "e1" };
+  const draft = new Draft(failing, () => {});
+  draft.edit("typed since");
+  draft.restore(kept);
+  assert.equal(draft.text, "typed since");
+  const late = new Draft(async () => 3, () => {});
+  late.startOver("e2");
+  late.onRemote({ rev: 1, text: "on the server" });
+  late.restore(kept);
+  assert.equal(late.text, "kept");
+  await late.flush();
+  late.onRemote({ rev: 4, text: "later" });
+  assert.equal(late.text, "later");
 });
 
 test("sending saves an empty draft only where there may be one", async () => {

@@ -356,6 +356,40 @@ test("messages wait for the conversation that is being joined, and for nothing e
   assert.deepEqual(server.texts, ["b", "a"]);
 });
 
+test("what was not sent when the user was removed is refused, and nothing is taken for sending after that", async () => {
+  const outbox = await page("d1", { online: false });
+  const { client } = outbox;
+  client.options.snapshots = await import("../../web/sdk/src/snapshots.js");
+  const c = Object.assign(client.following.add("plans"), { role: "member" });
+  c.send("too late");
+  await settle();
+  const { remove } = await import("../../web/sdk/src/list.js");
+  remove(client.following, c);
+  await settle();
+  const [item] = c.getSnapshot().pending;
+  assert.deepEqual([item.text, item.state, item.error.code], ["too late", "refused", "not_a_member"]);
+  assert.throws(() => c.send("even later"), { code: "not_a_member" });
+  assert.throws(() => c.sendAgain(item), { code: "not_a_member" });
+  c.drop(item);
+  assert.deepEqual(c.getSnapshot().pending, []);
+  await settle();
+  assert.equal(store.records.size, 0);
+});
+
+test("what the server would refuse for its text is not taken, and the draft stays", async () => {
+  const { client } = await page("d1");
+  const c = client.following.add("plans");
+  c.saveDraft("kept");
+  for (const text of ["", "  \n", null, 7]) assert.throws(() => c.send(text), { code: "invalid_payload" });
+  client.limits = { text_bytes: 10 };
+  assert.throws(() => c.send("é".repeat(6)), { code: "payload_too_large", retryable: false });
+  assert.equal(c.draft.text, "kept");
+  c.send("é".repeat(5));
+  c.send("", { files: ["f.1"] });
+  await settle();
+  assert.deepEqual(server.texts, ["é".repeat(5), ""]);
+});
+
 test("what a store cannot do is told once, and loses no message", async () => {
   const told = [];
   let full = true;
@@ -368,7 +402,7 @@ test("what a store cannot do is told once, and loses no message", async () => {
   await settle();
   assert.deepEqual(server.texts, ["a", "b"]);
   assert.deepEqual(told, ["full"]);
-  assert.equal(safe.draft("any"), null);
+  assert.equal(await safe.draft("any"), undefined);
   full = false;
   outbox.add("plans", "c");
   await settle();

@@ -2,6 +2,7 @@
 
 import { clientOf } from "./browser.mjs";
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 const { Later } = await import("../../web/sdk/src/later.js");
@@ -54,6 +55,35 @@ test("a read mark that cannot be moved is a rejection", async () => {
     throw failure("not_a_member", false);
   });
   await assert.rejects(c.markRead(), { code: "not_a_member" });
+});
+
+test("what changes something has a request_id, given or not; what does not has none", async () => {
+  const { client, asked } = await conversation(() => ({}));
+  const declared = readFileSync(new URL("../../web/sdk/src/protocol.d.ts", import.meta.url), "utf8");
+  const [, events] = /interface Requests \{(.*?)\n\}/s.exec(declared);
+  for (const [, event, name] of events.matchAll(/"([\w:]+)": (\w+);/g)) {
+    const [fields] = declared.split(`export type ${name} = `)[1].split("\n\n");
+    await client.request(event, {});
+    assert.equal("request_id" in asked.at(-1)[1], /^  request_id: /m.test(fields), event);
+  }
+  await client.request("reaction:set", { request_id: "mine" });
+  assert.equal(asked.at(-1)[1].request_id, "mine");
+});
+
+test("a run is stopped by itself or its id", async () => {
+  const { c, asked } = await conversation(() => ({ stopped: [] }));
+  await c.stop({ run_id: "r1" });
+  await c.stop("r2");
+  await c.stop();
+  assert.deepEqual(asked.map(([, { run_id }]) => run_id), ["r1", "r2"], "none is being written");
+});
+
+test("an answer to a question resolves with how it was answered", async () => {
+  const first = { seq: 4, value: "no", by: { user_id: "bob" } };
+  const { c } = await conversation(() => {
+    throw Object.assign(failure("already_resolved", false), { details: first });
+  });
+  assert.deepEqual(await c.respond("i1", "yes"), { interrupt_id: "i1", outcome: "answered", ...first });
 });
 
 test("others are seen typing before this user has typed", async () => {

@@ -103,6 +103,7 @@ const Pending = ({ item, conversation }) => (
 
 function Composer({ draft, conversation, send }) {
   const [text, setText] = useState(draft);
+  const [error, setError] = useState("");
   // Written in another tab, or on another device.
   useEffect(() => setText(conversation.draft.text), [draft]);
   const write = (value) => {
@@ -112,8 +113,13 @@ function Composer({ draft, conversation, send }) {
   const submit = (event) => {
     event.preventDefault();
     if (!text.trim()) return;
-    send(text.trim());
+    try {
+      send(text.trim());
+    } catch ({ message }) {
+      return setError(message); // too long, say: the text stays
+    }
     setText("");
+    setError("");
   };
   const key = (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) submit(event);
@@ -130,6 +136,7 @@ function Composer({ draft, conversation, send }) {
         onKeyDown={key}
       />
       <button disabled={!text.trim()}>Send</button>
+      {error && <p role="alert">{error}</p>}
     </form>
   );
 }

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
+import { createConnection, createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { Chat } from "@ai-sdk/react";
 import { lastAssistantMessageIsCompleteWithApprovalResponses } from "ai";
@@ -23,6 +24,29 @@ const ask = async (what) => {
   console.log(what);
   await lines.next();
 };
+
+// A way to a node that can be closed: connections are cut, and new ones refused.
+async function wayTo(node) {
+  const sockets = new Set();
+  let open = true;
+  const server = createServer((socket) => {
+    if (!open) return socket.destroy();
+    const { hostname, port } = new URL(node);
+    const there = createConnection(Number(port), hostname);
+    for (const [from, to] of [[socket, there], [there, socket]]) {
+      sockets.add(from);
+      from.pipe(to).on("error", () => {});
+      from.on("close", () => to.destroy());
+    }
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  server.unref();
+  const close = () => {
+    open = false;
+    for (const socket of sockets) socket.destroy();
+  };
+  return { url: `http://127.0.0.1:${server.address().port}`, close, open: () => (open = true) };
+}
 
 let gates = 0;
 function gate() {
@@ -183,6 +207,33 @@ const cases = {
     assert.equal(chat.status, "ready");
     await until(() => client.conversation(id).getSnapshot().entries.at(-1).type === "stopped");
     assert.equal(textOf(stored(client.conversation(id)).at(-1)), "one two");
+  },
+
+  // What is stopped while there is no connection is not sent when there is one again, and the chat does not show it.
+  async unsent() {
+    const way = await wayTo(url);
+    const cut = connect({ url: way.url, token, fixed: true });
+    const id = await cut.create({ title: "Chat", graph: "teller" });
+    const transport = new RoomgraphTransport(cut);
+    const chat = new Chat({ id, transport, messages: await transport.messages(id) });
+    const end = transport.keepInStep(chat);
+    await chat.sendMessage({ text: "first" });
+    way.close();
+    await until(() => cut.getSnapshot().status === "reconnecting");
+    const said = chat.sendMessage({ text: "not sent" });
+    await until(() => cut.conversation(id).getSnapshot().pending.length === 1);
+    await chat.stop();
+    await said;
+    assert.equal(chat.status, "ready");
+    assert.deepEqual(cut.conversation(id).getSnapshot().pending, []);
+    way.open();
+    await cut.ready();
+    await chat.sendMessage({ text: "second" });
+    await until(() => chat.messages.map(textOf).join() === "first,first,second,second");
+    assert.deepEqual(stored(cut.conversation(id)).map(textOf), ["first", "first", "second", "second"]);
+    end();
+    cut.close();
+    way.close();
   },
 
   async regenerate() {

@@ -17,6 +17,7 @@ export class RoomgraphTransport {
   #stopped = new Set(); // ids of runs that were stopped here
   #looks = new Set(); // of the chats that are kept in step
   #addresses = new Map(); // file id -> its address, or null when it has none
+  #unsent = 0; // counts messages that were stopped before they were sent
 
   /** @param {import("./client.js").Client} client */
   constructor(client) {
@@ -55,8 +56,11 @@ export class RoomgraphTransport {
       trigger === "regenerate-message" ? this.#regenerate(c, messageId)
       : last?.role === "assistant" ? this.#answer(c, last, body?.answers ?? {})
       : this.#send(c, last, messageId, abortSignal);
-    // Whoever stops before the server has answered means the run that there will be.
-    const stop = () => going.then((run) => run && this.#stop(c, run)).catch(() => {});
+    // Whoever stops before the server has answered means the run that there will be; and what has not left does not.
+    const stop = () => {
+      this.#unsend(c, last);
+      going.then((run) => run && this.#stop(c, run)).catch(() => {});
+    };
     const run = await Promise.race([going, aborted(abortSignal, stop)]);
     return run ? this.#follow(c, run) : silence();
   }
@@ -96,7 +100,7 @@ export class RoomgraphTransport {
         learning ??= this.#learnAddresses(c, unknown).then(() => (learning = null)).then(look);
         return;
       }
-      const now = JSON.stringify([entries.map((entry) => [entry.seq, "deleted" in entry.data]), resolved.size]);
+      const now = JSON.stringify([entries.map((entry) => [entry.seq, "deleted" in entry.data]), resolved.size, this.#unsent]);
       if (shown !== now && !pending.length) chat.messages = toUIMessages(entries, resolved, this.#addresses);
       shown = now;
       if (run && !this.#stopped.has(run.run_id)) chat.resumeStream();
@@ -135,14 +139,30 @@ export class RoomgraphTransport {
     if (signal?.aborted) return null;
     const requestId = messageId ? c.edit(this.#seqOf(c, messageId), text, { files }) : c.send(text, { files });
     this.#sent.set(id, requestId);
+    const { connection, outbox } = this.client;
     const entry = await until(c, () => {
-      const refused = this.client.outbox.items.find((item) => item.request_id === requestId && item.state === "refused");
-      if (refused) c.drop(refused);
-      return refused ?? sent(c, requestId);
+      const item = outbox.items.find(({ request_id }) => request_id === requestId);
+      if (item?.state === "refused") {
+        c.drop(item);
+        return item;
+      }
+      // What was stopped may have left with an earlier connection.
+      const unsent = signal?.aborted && !item && connection.ready && !c.stream.syncing;
+      return sent(c, requestId) ?? (unsent && { data: {} });
     });
     if (entry.state === "refused") throw asError(entry.error);
     const { run_id } = entry.data;
     return run_id ? { turn_id: entry.turn_id, run_id } : null;
+  }
+
+  // A message that waits for a connection, or until the server takes more.
+  #unsend(c, message) {
+    const { connection, outbox } = this.client;
+    const requestId = this.#sent.get(message?.id);
+    const item = outbox.items.find(({ request_id, state }) => request_id === requestId && state === "waiting");
+    if (!item || (connection.ready && !item.delayed)) return;
+    this.#unsent++;
+    c.drop(item);
   }
 
   #seqOf(c, messageId) {

@@ -12,7 +12,7 @@ const LOOK_MS = 50;
 // A connection that is being made is waited for, for so long. Rejects with `offline`.
 export async function connected(connection) {
   for (const until = performance.now() + CONNECT_MS; !connection.ready; await wait(LOOK_MS)) {
-    if (connection.closed || performance.now() > until) throw offline();
+    if (connection.closed || performance.now() > until) throw connection.ended ?? offline();
   }
 }
 

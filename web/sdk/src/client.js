@@ -12,8 +12,8 @@ import { random } from "./wait.js";
  * @property {string} [url] the address of a node, which may have a path
  * @property {string[]} [urls] or of several; nodes name the others, once connected
  * @property {string | ((expired: boolean) => string | Promise<string>)} token a JWT, or what gives one: it is called
- *   for each connection, and with `true` when the last one has expired. One that stays the same then ends the client;
- *   when it rejects it is called again later, as for a connection that could not be made.
+ *   for each connection, and with `true` when the last one has expired. One that stays the same then, or an empty one,
+ *   ends the client; when it rejects it is called again later, as for a connection that could not be made.
  * @property {string} [deviceId] keep it, and the server knows the device again; made by chance otherwise
  * @property {string} [deviceName]
  * @property {import("./types.js").Store} [store] where unsent messages and drafts are kept: IndexedDB where there is
@@ -64,6 +64,7 @@ export class Client {
   #asked = null;
   /** @type {import("./types.js").ProtocolError | null} by which the last one was refused */
   #expired = null;
+  #renewed = false; // it was given in place of one that had expired
 
   /** @param {Omit<Options, "store"> & Given} options */
   constructor({ url, urls = url ? [url] : [], store, deviceId = `device-${random(3)}`, ...options }) {
@@ -89,13 +90,30 @@ export class Client {
   /** Connect, and stay connected until `close`. */
   connect() {
     this.ended = false;
-    this.error = null;
+    this.error = this.connection.ended = null;
     // In browsers and workers.
     globalThis.addEventListener?.("online", this.#checkNetwork);
     globalThis.addEventListener?.("offline", this.#checkNetwork);
     this.connection.reconnect();
     for (const { draft } of this.conversations.values()) draft.flush();
     return this;
+  }
+
+  /**
+   * Resolves once there is a connection and all that is followed is in step; rejects when the client ends before.
+   * @returns {Promise<void>}
+   */
+  ready() {
+    return new Promise((done, fail) => {
+      const look = () => {
+        if (this.ended) fail(this.error ?? failure({ code: "closed", message: "The client is closed.", retryable: false }));
+        else if (this.link === "online") done();
+        else return;
+        end();
+      };
+      const end = this.subscribe(look);
+      look();
+    });
   }
 
   /** End the connection; what is not sent stays in the store. */
@@ -132,11 +150,12 @@ export class Client {
   }
 
   /**
-   * Any other request of the protocol. Waits some seconds for a connection that is being made. Resolves with its ack;
-   * rejects with `{code, message, retryable, details}`.
+   * Any other request of the protocol. Waits some seconds for a connection that is being made. What changes something is
+   * given a `request_id` and repeated until it is answered, for half a minute at most. Resolves with its ack; rejects
+   * with `{code, message, retryable, details}`.
    * @template {keyof import("./protocol.js").Requests} Event
    * @param {Event} event
-   * @param {import("./protocol.js").Requests[Event]} payload
+   * @param {import("./types.js").Payload<Event>} payload
    * @returns {Promise<import("./types.js").Ack<Event>>}
    */
   async request(event, payload) {
@@ -156,8 +175,9 @@ export class Client {
 
   /**
    * `listener(...)` is called at each event of this name: see docs/javascript.md. Returns what ends that.
-   * @param {"acked" | "ended" | "entry" | "event" | "failed" | "ready" | "removed" | "reset" | "sent" | "store_failed"} name
-   * @param {(...facts: any[]) => void} listener
+   * @template {keyof import("./types.js").Events} Name
+   * @param {Name} name
+   * @param {import("./types.js").Events[Name]} listener
    * @returns {() => void}
    */
   on(name, listener) {
@@ -186,7 +206,7 @@ export class Client {
     setTimeout(() => {
       this.#due = false;
       for (const listener of this.#listeners) listener();
-    });
+    }, 0);
   }
 
   // connecting, online, catching (up), reconnecting, offline or ended
@@ -230,8 +250,9 @@ export class Client {
   async #auth() {
     const { deviceName, bot } = this.options;
     const token = await this.askToken();
-    if (this.#expired && token === this.#token) return this.#end(this.#expired);
+    if (this.#expired && (!token || token === this.#token)) return this.#end(this.#expired);
     this.#token = token;
+    this.#renewed = Boolean(this.#expired);
     this.#expired = null;
     return { token, device_id: this.deviceId, device_name: deviceName, ...(bot && { bot }) };
   }
@@ -254,6 +275,7 @@ export class Client {
     const { node, user_id, name, graphs, devices, limits = {}, features = [], push_key: pushKey = "" } = payload;
     Object.assign(this, { node, me: user_id, name, graphs, limits, features, pushKey, error: null });
     this.names.set(user_id, name);
+    for (const c of this.conversations.values()) c.restoreDraft();
     this.#setDevices(devices);
     this.emit("ready", payload);
     this.outbox.start();
@@ -281,12 +303,15 @@ export class Client {
   #refused(error) {
     if (!/token_expired$/.test(error.code) || typeof this.options.token !== "function") return this.#end(error);
     this.#expired = error;
-    this.connection.renew(this.connection.ready ? null : error);
+    // One that has expired meanwhile is renewed at once.
+    if (this.#renewed || this.connection.ready) this.connection.renew(this.connection.ready ? null : error);
+    else this.connection.reconnect();
   }
 
   #end(error) {
     if (this.ended) return;
     this.error = error;
+    this.connection.ended = failure({ ...error, retryable: false });
     this.close();
     this.emit("ended", error);
   }

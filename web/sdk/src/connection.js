@@ -15,6 +15,8 @@ export const offline = () => failure({ code: "offline", message: "There is no co
 export class Connection {
   ready = null; // session:opened, while the connection lives
   retryAt = 0; // when the next attempt is due, or 0
+  /** @type {any} why there will be no other, when the server has said so */
+  ended = null;
   #socket;
   #since;
   #timer;
@@ -35,7 +37,7 @@ export class Connection {
 
   async request(event, payload) {
     const socket = this.#socket;
-    if (!this.ready) throw offline();
+    if (!this.ready) throw this.ended ?? offline();
     const ack = await socket.timeout(ANSWER_MS).emitWithAck(event, payload).catch(() => {
       this.#lost(socket, { gone: true });
       throw offline();

@@ -1,5 +1,6 @@
 // One conversation: what is known of it, what it shows at this moment, and what can be done in it.
 
+import { failure } from "./connection.js";
 import { Draft } from "./draft.js";
 import { parts } from "./later.js";
 import { Stream } from "./stream.js";
@@ -20,6 +21,17 @@ const besides = (replyTo, files) => ({ ...(replyTo && { reply_to: replyTo }), ..
 const fileNames = ({ files = [] }) => files.map(({ name }) => name).join(", ");
 
 const notLoaded = () => Object.assign(new Error("The message is not loaded: give replyTo and files."), { code: "not_found" });
+
+// What the server would refuse for sure is thrown at once, before the field that it was written in is emptied.
+function check({ removed, error, client }, text, files) {
+  const refuse = (code, message) => {
+    throw failure({ code, message, retryable: false });
+  };
+  if (removed) refuse(error.code, error.message);
+  if (typeof text !== "string" || (!text.trim() && !files?.length)) refuse("invalid_payload", "There is nothing to send.");
+  const { text_bytes: most } = client.limits;
+  if (new TextEncoder().encode(text).length > most) refuse("payload_too_large", `The text is longer than ${most} bytes.`);
+}
 
 // What is left of an entry whose text was deleted.
 function bare({ pages, data, ...entry }) {
@@ -91,16 +103,26 @@ export class Conversation {
   /**
    * @param {import("./client.js").Client} client
    * @param {string} id
-   * @param {{draft: Function, keepDraft: Function}} [store] where its draft is kept
+   * @param {Pick<import("./types.js").Store, "draft" | "keepDraft">} [store] where its draft is kept
    */
   constructor(client, id, store = client.store) {
     this.client = client;
     this.id = id;
+    this.store = store;
     const save = async (text) =>
       (await client.connection.request("draft:save", { request_id: random(4), conversation_id: id, text })).rev;
-    const key = () => `${client.me} ${client.deviceId} ${id}`; // another user may come
-    const keep = (kept) => store.keepDraft(key(), kept);
-    this.draft = new Draft(save, () => client.changed(this), keep, store.draft(key()), () => !client.ended);
+    const keep = (kept) => client.me && store.keepDraft(this.#draftKey, kept);
+    this.draft = new Draft(save, () => client.changed(this), keep, () => !client.ended);
+    this.restoreDraft();
+  }
+
+  get #draftKey() {
+    return `${this.client.me} ${this.client.deviceId} ${this.id}`;
+  }
+
+  // What was typed and not saved before a reload, once it is known who the user is.
+  async restoreDraft() {
+    if (this.client.me) this.draft.restore(await this.store.draft(this.#draftKey));
   }
 
   // What it shows
@@ -142,11 +164,12 @@ export class Conversation {
   }
 
   /**
-   * Send a message, also while offline. Returns its `request_id`.
+   * Send a message, also while offline. Returns its `request_id`. Throws `{code}` when it is known that it would be refused.
    * @param {string} text
    * @param {{replyTo?: number, files?: string[]}} [more] the seq that it replies to; ids that `upload` gave
    */
   send(text, { replyTo, files } = {}) {
+    check(this, text, files);
     const requestId = this.client.outbox.add(this.id, text, undefined, besides(replyTo, files));
     this.draft.clear();
     this.divider = null;
@@ -166,6 +189,7 @@ export class Conversation {
     if (!had && (replyTo === undefined || files === undefined)) throw notLoaded();
     replyTo ??= had.reply_to;
     files ??= had.files?.map(({ file_id }) => file_id);
+    check(this, text, files);
     return this.client.outbox.add(this.id, text, seq, besides(replyTo, files));
   }
 
@@ -175,11 +199,14 @@ export class Conversation {
    */
   sendAgain({ request_id }) {
     const item = this.client.outbox.items.find((one) => one.request_id === request_id);
-    if (item) this.client.outbox.retry(item);
+    if (!item) return;
+    check(this, item.text, item.more?.files);
+    this.client.outbox.retry(item);
   }
   /** @param {{request_id: string}} item one of `pending` */
   drop({ request_id }) {
     this.client.outbox.remove((one) => one.request_id === request_id);
+    this.client.changed(this);
   }
 
   /** @param {string} text */
@@ -206,7 +233,7 @@ export class Conversation {
   }
   /**
    * End a run; without one, that which is being written.
-   * @param {{run_id: string}} [run]
+   * @param {{run_id: string} | string} [run] or its id
    * @returns {Promise<Ack<"run:stop"> | undefined>}
    */
   stop(run) {
@@ -221,10 +248,10 @@ export class Conversation {
     return this.#request("regenerate", seq);
   }
   /**
-   * Answer a question. When another answer came first it is in `resolved`.
+   * Answer a question. Resolves with how it was answered, which is another answer when that came first.
    * @param {string} interruptId
    * @param {unknown} value
-   * @returns {Promise<void>}
+   * @returns {Promise<import("./types.js").Resolved>}
    */
   respond(interruptId, value) {
     return this.#request("respond", interruptId, value);

@@ -19,18 +19,26 @@ export class Draft {
    * @param {(text: string) => Promise<number>} save resolves with the revision
    * @param {() => void} changed
    * @param {(kept: import("./types.js").KeptDraft | null) => void} keep keeps what is not saved yet for a reload, or forgets it
-   * @param {import("./types.js").KeptDraft | null} kept what was kept before
    * @param {() => boolean} live the client is not closed
    */
-  constructor(save, changed, keep = (_kept) => {}, kept = null, live = () => true) {
+  constructor(save, changed, keep = (_kept) => {}, live = () => true) {
     this.save = save;
     this.changed = changed;
     this.keep = keep;
     this.live = live;
-    if (!kept) return;
-    ({ epoch: this.#epoch, rev: this.#rev } = kept);
+  }
+
+  /**
+   * What was kept before a reload, unless something was typed since.
+   * @param {import("./types.js").KeptDraft | null | undefined} kept
+   */
+  restore(kept) {
+    if (!kept || this.#dirty) return;
+    this.#epoch ??= kept.epoch;
+    if (this.#epoch === kept.epoch) this.#rev = Math.max(this.#rev, kept.rev);
     this.#known = null;
     this.edit(kept.text);
+    this.changed();
   }
 
   edit(text) {

@@ -2,7 +2,6 @@
 
 import { io } from "socket.io-client";
 import { takeAllParts } from "./all_parts.js";
-import * as changes from "./change.js";
 import { Client } from "./client.js";
 import * as snapshots from "./snapshots.js";
 import { guarded } from "./stores/guarded.js";
@@ -21,10 +20,13 @@ export { textOf } from "./stream.js";
 /** @typedef {import("./types.js").ClientSnapshot} ClientSnapshot */
 /** @typedef {import("./types.js").ConversationSnapshot} ConversationSnapshot */
 /** @typedef {import("./types.js").Entry} Entry */
+/** @typedef {import("./types.js").Events} Events */
 /** @typedef {import("./types.js").Link} Link */
 /** @typedef {import("./types.js").Member} Member */
 /** @typedef {import("./types.js").OpenQuestion} OpenQuestion */
 /** @typedef {import("./types.js").ProtocolError} ProtocolError */
+/** @typedef {import("./types.js").Reaction} Reaction */
+/** @typedef {import("./types.js").Resolved} Resolved */
 /** @typedef {import("./types.js").Run} Run */
 /** @typedef {import("./types.js").Store} Store */
 /** @typedef {import("./types.js").StoredMessage} StoredMessage */
@@ -41,14 +43,3 @@ export function connect({ store = globalThis.indexedDB ? indexedDBStore() : memo
   const client = new Client({ io, snapshots, ...options, store: guarded(store, (error) => client.emit("store_failed", error)) });
   return client.connect();
 }
-
-/**
- * A request of the protocol that changes something: it is given a `request_id` and repeated until it is answered, for
- * half a minute at most. Resolves with its ack; rejects with `{code, message, retryable, details}`.
- * @template {keyof import("./protocol.js").Requests} Event
- * @param {Client} client
- * @param {Event} event
- * @param {Omit<import("./protocol.js").Requests[Event], "request_id">} payload
- * @returns {Promise<import("./types.js").Ack<Event>>}
- */
-export const change = (client, event, payload) => changes.change(client.connection, event, payload);

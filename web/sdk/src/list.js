@@ -107,7 +107,7 @@ export function remove(following, c) {
   if (conversations.get(c.id) !== c) return;
   conversations.delete(c.id);
   Object.assign(c, { removed: true, error: { ...(c.over ? DELETED : GONE), retryable: false } });
-  outbox.remove((item) => item.conversation_id === c.id);
+  outbox.refuse(c);
   client.changed(c);
   client.changed();
   client.emit("removed", c);

@@ -61,6 +61,15 @@ export class Outbox {
     this.pump(item.conversation_id);
   }
 
+  // The user is no longer in the conversation: what was not sent is still there to be read.
+  refuse({ id, error: { code, message } }) {
+    this.remove((item) => item.conversation_id === id && item.state === "sent");
+    for (const item of this.of(id)) {
+      Object.assign(item, { state: "refused", error: { code, message } });
+      this.#keep(item);
+    }
+  }
+
   remove(unwanted) {
     const gone = this.items.filter(unwanted);
     if (!gone.length) return;

@@ -5,7 +5,14 @@ import { setMarks } from "./delivery_marks.js";
 import { remove as unlist } from "./list.js";
 import { random } from "./wait.js";
 
+// They change nothing that has to be done once: the protocol has no `request_id` for them.
+const REPEATABLE = new Set([
+  ...["conversation:list", "device:list", "entry:read", "file:link", "history:read", "marks:set", "members:list"],
+  ...["message:search", "session:sync", "typing:set"],
+]);
+
 export async function request(connection, event, payload) {
+  if (!REPEATABLE.has(event)) return change(connection, event, payload);
   await connected(connection);
   return connection.request(event, payload);
 }
@@ -31,11 +38,12 @@ export async function create(client, settings) {
 export async function leave(connection, c) {
   await change(connection, "conversation:leave", { conversation_id: c.id });
   unlist(c.client.following, c);
+  c.client.outbox.remove((item) => item.conversation_id === c.id);
 }
 
-/** End a run, or the one that is being written. */
+/** End a run, by itself or its id; or the one that is being written. */
 export const stop = async (connection, c, run = c.stream.current) =>
-  run && change(connection, "run:stop", { conversation_id: c.id, run_id: run.run_id });
+  run && change(connection, "run:stop", { conversation_id: c.id, run_id: run.run_id ?? run });
 
 export const regenerate = (connection, c, seq) => change(connection, "run:regenerate", { conversation_id: c.id, seq });
 
@@ -47,10 +55,11 @@ export async function respond(connection, c, interrupt_id, value) {
     const answer = { conversation_id: c.id, interrupt_id, value };
     c.resolved.set(interrupt_id, await change(connection, "interrupt:respond", answer));
   } catch (error) {
-    if (error.code === "already_resolved") c.resolved.set(interrupt_id, error.details);
-    else throw error;
+    if (error.code !== "already_resolved") throw error;
+    c.resolved.set(interrupt_id, { interrupt_id, outcome: "answered", ...error.details });
   }
   c.client.changed(c);
+  return c.resolved.get(interrupt_id);
 }
 
 // The page before the oldest loaded entry.

@@ -4,10 +4,10 @@
  * Where unsent messages and drafts are kept. `memoryStore()` is one, `indexedDBStore()` another.
  * @typedef {object} Store
  * @property {boolean} shared other clients use it as well: then messages that a closed one has left are sent here
- * @property {LockManager} [locks] Web Locks, by which the clients of a shared store know which of them live
+ * @property {{request: Function}} [locks] Web Locks, by which the clients of a shared store know which of them live
  * @property {(act: (records: StoredMessage[], table: Table) => void) => Promise<void>} step one transaction: `act` is
  *   given all records, and changes them by `table`; steps of other clients come before or after it
- * @property {(key: string) => KeptDraft | null} draft what was typed and not saved before
+ * @property {(key: string) => KeptDraft | null | undefined | Promise<KeptDraft | null | undefined>} draft what was typed and not saved before
  * @property {(key: string, kept: KeptDraft | null) => void} keepDraft null: the server has it
  */
 
@@ -119,6 +119,27 @@
 /** @typedef {import("./protocol.js").Answered | import("./protocol.js").Superseded} Resolved */
 /** @typedef {import("./protocol.js").Member & {name: string}} Member */
 /** @typedef {{reaction: string, users: {user_id: string, name: string}[]}} Reaction */
+
+/**
+ * What listeners of `client.on` are given.
+ * @typedef {object} Events
+ * @property {(requestId: string, seq: number) => void} acked the server has it
+ * @property {(error: ProtocolError) => void} ended
+ * @property {(conversation: import("./conversation.js").Conversation, entry: Entry) => void} entry
+ * @property {(name: string, payload: any) => void} event any of the server's
+ * @property {() => void} failed no node could be reached
+ * @property {(opened: import("./protocol.js").SessionOpened) => void} ready
+ * @property {(conversation: import("./conversation.js").Conversation) => void} removed
+ * @property {(conversation: import("./conversation.js").Conversation) => void} reset
+ * @property {(conversationId: string, requestId: string) => void} sent
+ * @property {(error: any) => void} store_failed
+ */
+
+/**
+ * What a request is asked with; its `request_id` need not be given.
+ * @template {keyof import("./protocol.js").Requests} Event
+ * @typedef {Omit<import("./protocol.js").Requests[Event], "request_id"> & {request_id?: string}} Payload
+ */
 
 /**
  * @template {keyof import("./protocol.js").Acks} Event

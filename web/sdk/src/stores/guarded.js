@@ -8,30 +8,21 @@
  */
 export function guarded(store, tell) {
   let failing = false;
-  const failed = (error) => {
-    if (!failing) tell(error);
-    failing = true;
-  };
   const attempt = async (act) => {
     try {
-      await act();
+      const result = await act();
       failing = false;
+      return result;
     } catch (error) {
-      failed(error);
+      if (!failing) tell(error);
+      failing = true;
     }
   };
   return {
     shared: store.shared,
     locks: store.locks,
     step: (act) => attempt(() => store.step(act)),
-    draft(key) {
-      try {
-        return store.draft(key);
-      } catch (error) {
-        failed(error);
-        return null;
-      }
-    },
+    draft: (key) => attempt(() => store.draft(key)),
     keepDraft: (key, kept) => void attempt(() => store.keepDraft(key, kept)),
   };
 }
