@@ -26,8 +26,8 @@ REFUSALS = {"origin_not_allowed", "host_not_allowed"}
 SESSION_ENDS = {"signed_out", "token_expired", "token_revoked"}
 # Bytes as they are sent: without comments, each file compressed.
 LIMIT = 25_000  # of what is loaded before a person can sign in, or the page connects
-LIMIT_OF_VIEWS = 29_000  # with the list and the log, which are loaded while it connects
-LIMIT_OF_ALL = 86_000  # what people do with messages and files, reviews and forms of questions are a third of it
+LIMIT_OF_VIEWS = 30_500  # with the list and the log, which are loaded while it connects
+LIMIT_OF_ALL = 89_000  # what people do with messages and files, reviews and forms of questions are a third of it
 LIMIT_OF_SDK = 20_000  # all of it in one file, without socket.io-client
 # Of the SDK: what the page does without, since it draws from the objects themselves.
 FOR_OTHERS = {"index.js", "all_parts.js", "snapshots.js", "guarded.js", "types.js", "protocol.js"}
