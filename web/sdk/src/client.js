@@ -273,9 +273,10 @@ export class Client {
 
   #onReady(payload) {
     const { node, user_id, name, graphs, devices, limits = {}, features = [], push_key: pushKey = "" } = payload;
+    const another = user_id !== this.me;
     Object.assign(this, { node, me: user_id, name, graphs, limits, features, pushKey, error: null });
     this.names.set(user_id, name);
-    for (const c of this.conversations.values()) c.restoreDraft();
+    if (another) for (const c of this.conversations.values()) c.restoreDraft();
     this.#setDevices(devices);
     this.emit("ready", payload);
     this.outbox.start();
