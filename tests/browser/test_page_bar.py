@@ -10,6 +10,8 @@ from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import look, problems, say, until
 
+pytestmark = pytest.mark.faults  # for their length; they break nothing
+
 pytest_plugins = ["tests.served.fixtures"]
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}

@@ -13,6 +13,8 @@ from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import look, problems, say, until
 
+pytestmark = pytest.mark.faults  # for their length; they break nothing
+
 pytest_plugins = ["tests.served.fixtures"]
 
 LOAD = "import('/js/lazy.js').then(({ lazy }) => Promise.all(Object.values(lazy).map((one) => one.load())))"

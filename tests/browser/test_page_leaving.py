@@ -14,6 +14,8 @@ from tests.browser.conftest import PageFactory
 from tests.browser.pages import create, look, say, until
 from tests.conftest import SECRET
 
+pytestmark = pytest.mark.faults  # for their length; they break nothing
+
 TOKENS = Tokens(SECRET, "roomgraph")
 # Resolves once so many messages are in the store.
 STORED = """async (n) => {

@@ -12,6 +12,8 @@ from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import create, look, say, until
 
+pytestmark = pytest.mark.faults  # for their length; they break nothing
+
 pytest_plugins = ["tests.served.fixtures"]
 
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -224,6 +226,7 @@ async def test_the_menu_of_an_item_covers_neither_its_time_nor_its_count(
     await plans.send("news")
     await expect(page.locator("#list .count")).to_have_text("1")
     await page.hover("#list li")
+    await expect(page.locator("#list .more")).to_be_visible()
     more, count, time = (BOX.format(f"#list {part}") for part in (".more", ".count", "time"))
     assert await look(page, f"{more}.left >= {count}.right && {more}.top >= {time}.bottom - 3")
 

@@ -14,6 +14,8 @@ from tests.browser.conftest import PageFactory
 from tests.browser.pages import act, create, say, until
 from tests.conftest import ClientFactory
 
+pytestmark = pytest.mark.faults  # for their length; they break nothing
+
 pytest_plugins = ["tests.served.fixtures"]
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}

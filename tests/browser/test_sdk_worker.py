@@ -78,6 +78,9 @@ KEPT = """async () => {
     request.onsuccess = () => done(request.result);
     request.onerror = fail;
   });
+  while (!(await indexedDB.databases()).some(({ name }) => name === "roomgraph")) {
+    await new Promise((again) => setTimeout(again, 50));
+  }
   const database = await settled(indexedDB.open("roomgraph"));
   const unsent = () => settled(database.transaction("outbox").objectStore("outbox").count());
   while (!(await unsent())) await new Promise((again) => setTimeout(again, 50));
