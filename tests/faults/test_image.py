@@ -65,7 +65,13 @@ def debian(folder: Path) -> Path:
     """A minimal Debian with Python."""
     root = folder / "debian"
     command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    for _ in range(3):  # what has come already is not fetched again
+        done = subprocess.run(command, capture_output=True, text=True)
+        missing = [line for line in done.stdout.splitlines() if "Couldn't download" in line]
+        if done.returncode == 0 or not missing:
+            break
+    else:
+        pytest.skip(f"Debian's mirror does not give all packages: {missing[-1]}")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     shutil.copy(CERTIFICATES, root / str(CERTIFICATES).lstrip("/"))  # this machine may trust another authority
     for name in ("resolv.conf", "hosts", "pip.conf"):
