@@ -40,6 +40,5 @@ def title_in(part: Any) -> str | None:
     if not isinstance(part, dict) or set(part) != {_KEY}:
         return None
     line = " ".join(clean_name(str(part[_KEY])).split())
-    return (
-        clean_name(line[:MAX_TITLE]) or None
-    )  # what the cut has left alone, such as a joiner, is not shown either
+    # Once more: what the cut has left alone, such as a joiner, is not shown either.
+    return clean_name(line[:MAX_TITLE]) or None
